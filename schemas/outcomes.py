@@ -1,0 +1,123 @@
+"""What comes out: an `Outcome` (a sample's revision or a rejection) and a sealed `DeadLetter`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from schemas.events import Identifier, Message, Position, Score
+from schemas.reasons import Reason
+
+Origin = Literal["base", "tuned", "human", "unknown"]
+Family = Literal["safety", "quality"]
+
+
+class SourceEvent(Struct, frozen=True):
+    """One event that a revision was made of, and where it entered."""
+
+    event_id: Identifier
+    entry: Position
+
+
+class GateOutcome(Struct, frozen=True):
+    """What one gate said. `value` is what it measured, in the gate's own unit; None where it only decides."""
+
+    gate: str
+    family: Family
+    passed: bool
+    reason: Reason | None = None
+    value: float | None = None
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """A training sample. `instruction`, `input`, `output` are views of `messages`; `score` is in [0, 1].
+
+    `score` is None where the feedback ranks or demonstrates but does not rate. `rejected_output` is the answer
+    that a person replaced. `preferred_over` are interaction ids. `similarity` is to `duplicate_of`.
+    """
+
+    instruction: str
+    input: str
+    output: str
+    messages: tuple[Message, ...]
+    tools: str | None
+    score: float | None
+    confidence: float
+    scores: tuple[Score, ...]
+    quality: float
+    gates: tuple[GateOutcome, ...]
+    origin: Origin
+    rejected_output: str | None
+    preferred_over: tuple[str, ...]
+    duplicate_of: str | None
+    similarity: float | None
+    cluster: str
+    role: str | None
+    task_type: str | None
+    intent: str | None
+    language: str | None
+    model: str | None
+    model_version: str | None
+    variant: str | None
+    user: str | None
+    tags: tuple[str, ...]
+    consent: bool | None
+    sensitive: bool
+    pii: dict[str, int]
+
+
+class Rejection(Struct, frozen=True, kw_only=True):
+    """Why there is no sample. `scope` event: only that event was refused and the interaction stays as it was."""
+
+    reason: Reason
+    stage: str
+    scope: Literal["interaction", "event"]
+    gates: tuple[GateOutcome, ...] = ()
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """The verdict that one event brought about. Exactly one of `sample` and `rejection` is set.
+
+    `sample_id` is the same for all revisions of an interaction; `revision` is the number of distinct events
+    applied. `event_id` and `entry` are those of the event that brought this outcome about.
+    """
+
+    sample_id: str
+    revision: int
+    tenant: Identifier
+    interaction_id: str
+    event_id: Identifier
+    entry: Position
+    occurred_at: int
+    received_at: int
+    sources: tuple[SourceEvent, ...]
+    redactor: str
+    rules: str
+    sample: Sample | None = None
+    rejection: Rejection | None = None
+
+
+class SealedCopy(Struct, frozen=True):
+    """The original record in a libsodium sealed box that only the holder of key `key_id` can open."""
+
+    key_id: str
+    box: bytes
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A record that could not be processed: a clear index without any value, beside the sealed original.
+
+    `event_hash` is a keyed hash of tenant and event id where the record could be read that far.
+    """
+
+    entry: Position
+    topic: str
+    reason: Reason
+    stage: str
+    received_at: int
+    tenant: str | None = None
+    event_hash: str | None = None
+    schema_id: str | None = None
+    attempts: int = 1
+    sealed: tuple[SealedCopy, ...] = ()

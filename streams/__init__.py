@@ -1,0 +1,1 @@
+"""The stream: collector, agents, pure stages, redaction, sink and lake."""

@@ -1,0 +1,247 @@
+"""Kafka through confluent-kafka: one place for client settings, the gapless producer, topics, the embedded broker."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from streams.errors import BrokerUnavailable, DeliveryFailed
+from streams.settings import Settings
+
+EMBEDDED_PARTITIONS: Final = 4
+"""librdkafka's mock cluster creates every topic with this many."""
+
+_DAY_MS: Final = 86_400_000
+RETENTION_MS: Final[Mapping[str, int]] = {
+    "events": 3 * _DAY_MS,  # raw and unredacted: as short as an outage of the workers may last
+    "redacted": 7 * _DAY_MS,
+    "replay": 7 * _DAY_MS,
+    "curated": 7 * _DAY_MS,
+    "deadletter": 30 * _DAY_MS,
+}
+"""Topic → how long Kafka keeps it."""
+
+KEYED_ALIKE: Final = ("redacted", "replay", "curated")
+"""Topics whose partition p holds the same interactions: `curate` writes to the partition that it read from."""
+
+
+LOGGER: Final = logging.getLogger("millrace.kafka")
+"""Where librdkafka's own lines go."""
+
+
+class Outgoing(NamedTuple):
+    """A record to produce; `partition` -1 leaves it to the hash of the key (murmur2, as Java's clients)."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    partition: int = -1
+
+
+def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
+    """What every librdkafka client needs to reach the brokers."""
+    config: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        config["sasl.mechanism"] = settings.kafka_sasl_mechanism
+        config["sasl.username"] = settings.kafka_sasl_username
+        config["sasl.password"] = settings.kafka_sasl_password
+    for option, path in (
+        ("ssl.ca.location", settings.kafka_ssl_ca),
+        ("ssl.certificate.location", settings.kafka_ssl_certificate),
+        ("ssl.key.location", settings.kafka_ssl_key),
+    ):
+        if path:
+            config[option] = path
+    return config
+
+
+def producer_config(settings: Settings) -> dict[str, str | int | float | bool]:
+    """A producer that keeps order, never repeats a record, and hashes keys as Java's clients do."""
+    return {
+        **client_config(settings),
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "message.max.bytes": largest_record_bytes(settings),
+    }
+
+
+def largest_record_bytes(settings: Settings) -> int:
+    """Room for one event and its seal or its sample, which repeats the texts."""
+    return max(12_582_912, 3 * settings.max_event_bytes)
+
+
+class GaplessProducer:
+    """Delivers whole batches in order, or ends the process's work with an error; it never leaves a gap.
+
+    librdkafka's gapless guarantee does not cover records that time out, so they never do: while the broker is away
+    `deliver` waits. For one thread at a time.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = Producer(
+            {**producer_config(settings), "enable.gapless.guarantee": True, "message.timeout.ms": 0},
+            logger=LOGGER,
+        )
+
+    def deliver(self, records: Iterable[Outgoing]) -> None:
+        """Produce the records and return when every one is acknowledged. Raises `DeliveryFailed`."""
+        failures: list[KafkaError] = []
+        left = 0
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            nonlocal left
+            left -= 1
+            if error is not None:
+                failures.append(error)
+
+        for record in records:
+            left += 1
+            self._produce(record, report)
+        while left > 0 and not failures:
+            self._producer.poll(0.1)
+        if failures:
+            raise DeliveryFailed(f"Kafka refused a record for good: {failures[0].name()}")
+
+    def _produce(self, record: Outgoing, report: object) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic, record.value, record.key, record.partition, on_delivery=report
+                )
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as exc:
+                raise DeliveryFailed(f"Kafka refused a record for good: {exc.args[0].name()}") from exc
+
+
+class TopicProblem(NamedTuple):
+    """What is wrong with a topic and how to mend it."""
+
+    topic: str
+    problem: str
+    mend: str
+
+
+def topics(settings: Settings) -> dict[str, str]:
+    """Full topic name → which of `RETENTION_MS` it is, with producers' own source topics among them."""
+    names = {settings.topic(name): name for name in RETENTION_MS}
+    return names | {topic: "events" for topic in settings.tenant_of_source if topic not in names}
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Create the topics that are missing and return their names. Raises `BrokerUnavailable`."""
+    admin = AdminClient(client_config(settings))
+    existing = _existing(admin)
+    wanted = [
+        NewTopic(
+            topic,
+            num_partitions=settings.topic_partitions,
+            replication_factor=settings.topic_replication,
+            config={
+                "retention.ms": str(RETENTION_MS[name]),
+                "max.message.bytes": str(largest_record_bytes(settings)),
+                "cleanup.policy": "delete",
+            },
+        )
+        for topic, name in topics(settings).items()
+        if topic not in existing
+    ]
+    if not wanted:
+        return []
+    for topic, future in admin.create_topics(wanted, operation_timeout=30).items():
+        try:
+            future.result(timeout=60)
+        except KafkaException as exc:
+            if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerUnavailable(f"topic {topic} could not be created: {exc.args[0].str()}") from exc
+    return [topic.topic for topic in wanted]
+
+
+def check_topics(settings: Settings) -> list[TopicProblem]:
+    """What would lose or mix up events: missing topics, unequal partition counts, too small records."""
+    admin = AdminClient(client_config(settings))
+    existing = _existing(admin)
+    problems = [
+        TopicProblem(topic, "is missing", "run `millrace topics create`")
+        for topic in topics(settings)
+        if topic not in existing
+    ]
+    keyed = {settings.topic(name): existing.get(settings.topic(name)) for name in KEYED_ALIKE}
+    if len({count for count in keyed.values() if count is not None}) > 1:
+        counts = ", ".join(f"{topic} {count}" for topic, count in keyed.items())
+        problems.append(TopicProblem(settings.topic("curated"), f"unequal partitions: {counts}", "recreate alike"))
+    present = [topic for topic in topics(settings) if topic in existing]
+    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in present]
+    for resource, future in admin.describe_configs(resources).items() if resources else ():
+        largest = int(future.result(timeout=30)["max.message.bytes"].value)
+        if largest < largest_record_bytes(settings):
+            problem = f"max.message.bytes {largest} is below {largest_record_bytes(settings)}"
+            problems.append(TopicProblem(resource.name, problem, "raise it"))
+    return problems
+
+
+def topic_ids(settings: Settings, wanted: Iterable[str]) -> dict[str, str]:
+    """Topic → Kafka's UUID for it, or the id that the embedded run gave it. Raises `BrokerUnavailable`."""
+    given = dict(pair.split("=", 1) for pair in settings.embedded_topic_ids)
+    ids = {topic: given[topic] for topic in wanted if topic in given}
+    asked = [topic for topic in wanted if topic not in given]
+    if asked:
+        admin = AdminClient(client_config(settings))
+        for topic, future in admin.describe_topics(TopicCollection(asked), request_timeout=30).items():
+            try:
+                ids[topic] = str(future.result(timeout=60).topic_id)
+            except KafkaException as exc:
+                raise BrokerUnavailable(f"topic {topic}: {exc.args[0].str()}") from exc
+    return ids
+
+
+def lag(settings: Settings, group: str, wanted: Mapping[str, int]) -> int:
+    """Records of the topics (name → partitions) that the consumer group has not committed yet."""
+    consumer = Consumer({**client_config(settings), "group.id": group, "enable.auto.commit": False})
+    try:
+        partitions = [TopicPartition(topic, index) for topic, count in wanted.items() for index in range(count)]
+        behind = 0
+        for committed in consumer.committed(partitions, timeout=30):
+            low, high = consumer.get_watermark_offsets(committed, timeout=30)
+            behind += high - max(committed.offset, low, 0)
+        return behind
+    except KafkaException as exc:
+        raise BrokerUnavailable(exc.args[0].str()) from exc
+    finally:
+        consumer.close()
+
+
+class EmbeddedBroker:
+    """librdkafka's mock cluster, in this process and in memory only; it keeps about 5 MB a partition."""
+
+    def __init__(self) -> None:
+        self._cluster = Producer({"test.mock.num.brokers": 1, "client.id": secrets.token_hex(4), "log_level": 0})
+        brokers = self._cluster.list_topics(timeout=10).brokers.values()
+        self.bootstrap: str = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+
+
+def _existing(admin: AdminClient) -> dict[str, int]:
+    """Topic → number of its partitions."""
+    try:
+        return {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=10).topics.items()}
+    except KafkaException as exc:
+        raise BrokerUnavailable(f"Kafka does not answer: {exc.args[0].str()}") from exc

@@ -1,0 +1,66 @@
+"""Errors of the stream.
+
+    StreamError
+    ├── SettingError            a setting is missing or wrong: names the variable, the value and the mend
+    ├── TransientError          a dependency is away: the caller waits and tries the same again
+    │   ├── BrokerUnavailable
+    │   ├── StateUnavailable
+    │   ├── RegistryUnavailable
+    │   └── LakeUnavailable
+    ├── CommitStateUnknown      a table commit may or may not have landed: look, never repeat blindly
+    ├── FencedError             another writer has the partition: drop the buffer
+    ├── DeliveryFailed          the producer gave up for good: end the process, acknowledge nothing
+    └── RedactionError          a text could not be redacted: the event is sealed away, never passed on
+"""
+
+from __future__ import annotations
+
+
+class StreamError(Exception):
+    """Root of every error that `streams` raises."""
+
+
+class SettingError(StreamError):
+    """A setting is missing or wrong. `variable` names it, `mend` says what to set instead."""
+
+    def __init__(self, variable: str, value: object, mend: str) -> None:
+        super().__init__(f"{variable}={value!r}: {mend}")
+        self.variable = variable
+        self.value = value
+        self.mend = mend
+
+
+class TransientError(StreamError):
+    """A dependency does not answer. Nothing was lost; try again after a while."""
+
+
+class BrokerUnavailable(TransientError):
+    """Kafka does not answer, or did not acknowledge in time."""
+
+
+class StateUnavailable(TransientError):
+    """Redis or the state file does not answer."""
+
+
+class RegistryUnavailable(TransientError):
+    """The schema registry does not answer."""
+
+
+class LakeUnavailable(TransientError):
+    """The lake's storage does not answer."""
+
+
+class CommitStateUnknown(StreamError):
+    """A table commit ended without an answer: reload the table and look whether it landed."""
+
+
+class FencedError(StreamError):
+    """The table's watermark is not the one that this writer left: another writer has the partition."""
+
+
+class DeliveryFailed(StreamError):
+    """The producer reported a fatal error; what it was given may be partly delivered."""
+
+
+class RedactionError(StreamError):
+    """A text could not be redacted within its bounds."""

@@ -1,0 +1,88 @@
+"""Prometheus metrics of every role, and the small server that shows them.
+
+Labels hold names from closed sets only (stages, reasons, kinds, tables, topics): never a value from an event.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+RECEIVED: Final = Counter("millrace_received", "Events taken in.", ("role", "kind"))
+REFUSED: Final = Counter("millrace_refused", "Requests and events the collector refused.", ("why",))
+KEPT: Final = Counter("millrace_stage_kept", "Events or interactions that a stage passed on.", ("stage",))
+DROPPED: Final = Counter("millrace_stage_dropped", "Dropped by a stage, by reason.", ("stage", "reason"))
+DEAD_LETTERED: Final = Counter("millrace_dead_lettered", "Events sealed into the dead letters.", ("stage", "reason"))
+REPLAYED: Final = Counter("millrace_replayed", "Events recognised as seen before.", ("where",))
+BATCH_SECONDS: Final = Histogram("millrace_batch_seconds", "One batch, in to acknowledged.", ("agent",), buckets=_SECONDS)
+STAGE_SECONDS: Final = Counter("millrace_stage_seconds", "Time spent in a stage.", ("stage",))
+LAG: Final = Gauge("millrace_lag", "Records not consumed yet.", ("topic", "partition"))
+COMMIT_SECONDS: Final = Histogram("millrace_commit_seconds", "One table commit.", ("table",), buckets=_SECONDS)
+ROWS: Final = Counter("millrace_rows", "Rows committed.", ("table",))
+EVENT_TO_LAKE_SECONDS: Final = Histogram(
+    "millrace_event_to_lake_seconds", "From Kafka taking an event to its row being queryable.", ("table",), buckets=_SECONDS
+)
+
+
+class Health:
+    """Whether a role is ready to work; `/readyz` shows it. Safe for several threads."""
+
+    def __init__(self) -> None:
+        self._problem: str | None = "starting"
+
+    def ready(self) -> None:
+        """The role works."""
+        self._problem = None
+
+    def not_ready(self, problem: str) -> None:
+        """The role cannot work now; `problem` is shown and must not hold values from events."""
+        self._problem = problem
+
+    @property
+    def problem(self) -> str | None:
+        """What is in the way; None when ready."""
+        return self._problem
+
+
+def serve(host: str, port: int, health: Health) -> Callable[[], None]:
+    """Serve `/metrics`, `/healthz`, `/readyz` from a thread; port 0 serves nothing. Returns what stops it."""
+    if port == 0:
+        return lambda: None
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, generate_latest(), CONTENT_TYPE_LATEST)
+            elif self.path == "/healthz":
+                self._answer(200, b"ok\n")
+            elif self.path == "/readyz":
+                problem = health.problem
+                self._answer(503 if problem else 200, f"{problem or 'ready'}\n".encode())
+            else:
+                self._answer(404, b"not found\n")
+
+        def _answer(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Scrapes are not worth a log line."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server.shutdown
