@@ -73,7 +73,9 @@ def current(record: type[Record]) -> Version:
 def encode(record: Record) -> bytes:
     """A record as Avro binary, without any framing."""
     buffer = io.BytesIO()
-    fastavro.schemaless_writer(buffer, current(type(record)).parsed, msgspec.to_builtins(record, builtin_types=(bytes,)))
+    fastavro.schemaless_writer(
+        buffer, current(type(record)).parsed, msgspec.to_builtins(record, builtin_types=(bytes,))
+    )
     return buffer.getvalue()
 
 
@@ -213,4 +215,3 @@ def _avro_fields(record: type[msgspec.Struct], seen: set[str]) -> list[dict[str,
 
 def _doc(record: type) -> str:
     return (record.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip()
-

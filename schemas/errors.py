@@ -1,10 +1,10 @@
 """Errors of the contracts.
 
-    SchemaError
-    ├── InvalidEvent            an event breaks the contract: the sender must change it
-    ├── UndecodableRecord       bytes that are none of the wire forms, or end too early
-    ├── UnknownSchemaError      framed with a schema id or fingerprint that nobody knows
-    └── IncompatibleSchemaError a proposed schema cannot read what an earlier version wrote
+SchemaError
+├── InvalidEvent            an event breaks the contract: the sender must change it
+├── UndecodableRecord       bytes that are none of the wire forms, or end too early
+├── UnknownSchemaError      framed with a schema id or fingerprint that nobody knows
+└── IncompatibleSchemaError a proposed schema cannot read what an earlier version wrote
 """
 
 from __future__ import annotations

@@ -65,9 +65,7 @@ _OUTCOME: Final = _columns(Outcome, leave_out=("entry", "sample", "rejection"))
 
 EVENTS: Final = Table(
     "events",
-    pa.schema(
-        [("day", pa.date32()), ("kind", pa.string()), *_ENTRY, *_columns(RedactedEvent, leave_out=("entry",))]
-    ),
+    pa.schema([("day", pa.date32()), ("kind", pa.string()), *_ENTRY, *_columns(RedactedEvent, leave_out=("entry",))]),
     ("tenant", "event_id"),
     "Every event, redacted, exactly once.",
 )

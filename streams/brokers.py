@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import secrets
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from confluent_kafka import (
@@ -19,6 +19,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from streams.errors import BrokerUnavailable, DeliveryFailed
+from streams.metrics import Health
 from streams.settings import Settings
 
 EMBEDDED_PARTITIONS: Final = 4
@@ -120,12 +121,10 @@ class GaplessProducer:
         if failures:
             raise DeliveryFailed(f"Kafka refused a record for good: {failures[0].name()}")
 
-    def _produce(self, record: Outgoing, report: object) -> None:
+    def _produce(self, record: Outgoing, report: Callable[[KafkaError | None, Message], None]) -> None:
         while True:
             try:
-                self._producer.produce(
-                    record.topic, record.value, record.key, record.partition, on_delivery=report
-                )
+                self._producer.produce(record.topic, record.value, record.key, record.partition, on_delivery=report)
                 return
             except BufferError:
                 self._producer.poll(0.1)
@@ -214,29 +213,59 @@ def topic_ids(settings: Settings, wanted: Iterable[str]) -> dict[str, str]:
     return ids
 
 
-def lag(settings: Settings, group: str, wanted: Mapping[str, int]) -> int:
-    """Records of the topics (name → partitions) that the consumer group has not committed yet."""
-    consumer = Consumer({**client_config(settings), "group.id": group, "enable.auto.commit": False})
-    try:
-        partitions = [TopicPartition(topic, index) for topic, count in wanted.items() for index in range(count)]
-        behind = 0
-        for committed in consumer.committed(partitions, timeout=30):
-            low, high = consumer.get_watermark_offsets(committed, timeout=30)
-            behind += high - max(committed.offset, low, 0)
-        return behind
-    except KafkaException as exc:
-        raise BrokerUnavailable(exc.args[0].str()) from exc
-    finally:
-        consumer.close()
+def await_topics(settings: Settings, health: Health) -> None:
+    """Return once Kafka answers and has all topics; says what it waits for. An embedded broker makes them on use."""
+    if settings.embedded_topic_ids:
+        return
+    wait_s = 0.5
+    while True:
+        try:
+            missing = sorted(set(topics(settings)) - set(_existing(AdminClient(client_config(settings)))))
+            if not missing:
+                return
+            problem = f"topics are missing, run `millrace topics create`: {', '.join(missing)}"
+        except BrokerUnavailable as exc:
+            problem = str(exc)
+        health.not_ready(problem)
+        LOGGER.warning("waiting for Kafka", extra={"fields": {"problem": problem, "wait_s": wait_s}})
+        time.sleep(wait_s)
+        wait_s = min(10.0, wait_s * 2)
+
+
+class GroupProgress:
+    """How far a consumer group has committed, seen from outside of it."""
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._consumer = Consumer(
+            {**client_config(settings), "group.id": group, "enable.auto.commit": False}, logger=LOGGER
+        )
+
+    def behind(self, topic: str, partitions: int) -> int:
+        """Records of a topic that the group has not committed yet. Raises `BrokerUnavailable`."""
+        try:
+            count = 0
+            wanted = [TopicPartition(topic, index) for index in range(partitions)]
+            for committed in self._consumer.committed(wanted, timeout=30):
+                low, high = self._consumer.get_watermark_offsets(committed, timeout=30)
+                count += high - max(committed.offset, low)
+            return count
+        except KafkaException as exc:
+            raise BrokerUnavailable(exc.args[0].str()) from exc
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
 
 
 class EmbeddedBroker:
     """librdkafka's mock cluster, in this process and in memory only; it keeps about 5 MB a partition."""
 
-    def __init__(self) -> None:
-        self._cluster = Producer({"test.mock.num.brokers": 1, "client.id": secrets.token_hex(4), "log_level": 0})
+    def __init__(self, topics: Iterable[str] = ()) -> None:
+        self._cluster = Producer({"test.mock.num.brokers": 1}, logger=LOGGER)
         brokers = self._cluster.list_topics(timeout=10).brokers.values()
         self.bootstrap: str = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+        for topic in topics:
+            self._cluster.list_topics(topic, timeout=10)  # the first question about a topic creates it
 
 
 def _existing(admin: AdminClient) -> dict[str, int]:

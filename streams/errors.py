@@ -1,16 +1,17 @@
 """Errors of the stream.
 
-    StreamError
-    ├── SettingError            a setting is missing or wrong: names the variable, the value and the mend
-    ├── TransientError          a dependency is away: the caller waits and tries the same again
-    │   ├── BrokerUnavailable
-    │   ├── StateUnavailable
-    │   ├── RegistryUnavailable
-    │   └── LakeUnavailable
-    ├── CommitStateUnknown      a table commit may or may not have landed: look, never repeat blindly
-    ├── FencedError             another writer has the partition: drop the buffer
-    ├── DeliveryFailed          the producer gave up for good: end the process, acknowledge nothing
-    └── RedactionError          a text could not be redacted: the event is sealed away, never passed on
+StreamError
+├── SettingError            a setting is missing or wrong: names the variable, the value and the mend
+├── TransientError          a dependency is away: the caller waits and tries the same again
+│   ├── BrokerUnavailable
+│   ├── StateUnavailable
+│   ├── RegistryUnavailable
+│   └── LakeUnavailable
+├── CommitStateUnknown      a table commit may or may not have landed: look, never repeat blindly
+├── FencedError             another writer has the partition: drop the buffer
+├── DeliveryFailed          the producer gave up for good: end the process, acknowledge nothing
+├── OversizeError           a record is larger than it may be
+└── RedactionError          a text could not be redacted: the event is sealed away, never passed on
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class FencedError(StreamError):
 
 class DeliveryFailed(StreamError):
     """The producer reported a fatal error; what it was given may be partly delivered."""
+
+
+class OversizeError(StreamError):
+    """A record is larger than `max_event_bytes`."""
 
 
 class RedactionError(StreamError):

@@ -13,7 +13,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Final
 
-_QUIET: Final = ("faust", "mode", "aiokafka", "uvicorn.access", "presidio-analyzer", "httpx", "botocore")
+_QUIET: Final = ("faust", "mode", "aiokafka", "uvicorn.access", "httpx2", "botocore")
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,3 +42,5 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its warnings list the languages that we did not ask for.
+    logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)

@@ -17,6 +17,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.samples import Sample
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -26,14 +27,32 @@ KEPT: Final = Counter("millrace_stage_kept", "Events or interactions that a stag
 DROPPED: Final = Counter("millrace_stage_dropped", "Dropped by a stage, by reason.", ("stage", "reason"))
 DEAD_LETTERED: Final = Counter("millrace_dead_lettered", "Events sealed into the dead letters.", ("stage", "reason"))
 REPLAYED: Final = Counter("millrace_replayed", "Events recognised as seen before.", ("where",))
-BATCH_SECONDS: Final = Histogram("millrace_batch_seconds", "One batch, in to acknowledged.", ("agent",), buckets=_SECONDS)
+BATCH_SECONDS: Final = Histogram(
+    "millrace_batch_seconds", "One batch, in to acknowledged.", ("agent",), buckets=_SECONDS
+)
 STAGE_SECONDS: Final = Counter("millrace_stage_seconds", "Time spent in a stage.", ("stage",))
 LAG: Final = Gauge("millrace_lag", "Records not consumed yet.", ("topic", "partition"))
 COMMIT_SECONDS: Final = Histogram("millrace_commit_seconds", "One table commit.", ("table",), buckets=_SECONDS)
 ROWS: Final = Counter("millrace_rows", "Rows committed.", ("table",))
 EVENT_TO_LAKE_SECONDS: Final = Histogram(
-    "millrace_event_to_lake_seconds", "From Kafka taking an event to its row being queryable.", ("table",), buckets=_SECONDS
+    "millrace_event_to_lake_seconds",
+    "From Kafka taking an event to its row being queryable.",
+    ("table",),
+    buckets=_SECONDS,
 )
+
+
+def stage_report() -> dict[str, dict[str, float]]:
+    """What this process has done so far: events received by kind, replayed, and seconds by stage."""
+    received: dict[str, float] = {}
+    for sample in _samples(RECEIVED):
+        received[sample.labels["kind"]] = received.get(sample.labels["kind"], 0) + sample.value
+    seconds = {sample.labels["stage"]: round(sample.value, 6) for sample in _samples(STAGE_SECONDS)}
+    return {"received": received, "stage_seconds": seconds}
+
+
+def _samples(counter: Counter) -> list[Sample]:
+    return [sample for metric in counter.collect() for sample in metric.samples if sample.name.endswith("_total")]
 
 
 class Health:

@@ -111,9 +111,9 @@ def load(environ: Mapping[str, str] | None = None, toml: Path | None = None) -> 
     environ = os.environ if environ is None else environ
     toml = Path("millrace.toml") if toml is None else toml
     values = _from_toml(toml) if toml.exists() else {}
-    for variable, text in environ.items():
+    for variable, given in environ.items():
         if variable.startswith(PREFIX):
-            name, text = _named(variable, text)
+            name, text = _named(variable, given)
             if name is not None:
                 values[name] = text
     hints = typing.get_type_hints(Settings, include_extras=True)

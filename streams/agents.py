@@ -1,0 +1,269 @@
+"""The two Faust agents, `redact` and `curate`, each a process of its own in a consumer group of its own.
+
+Faust's obvious usage loses events: an agent that raises has acknowledged its event all the same, and `take` does so in
+`finally`. So the loop below never raises, takes without acknowledging, and acknowledges once the outcome is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+import faust
+from faust.types import EventT
+
+from schemas.codec import Codec
+from streams import metrics
+from streams.brokers import GaplessProducer, await_topics, topic_ids
+from streams.errors import DeliveryFailed, TransientError
+from streams.metrics import Health
+from streams.redaction.hashing import KeyedHasher
+from streams.redaction.sealing import Sealer
+from streams.runners import Batch, RawRecord
+from streams.runners.curate import CurateRunner
+from streams.runners.dead_letters import DeadLetters
+from streams.settings import Settings
+from streams.state import StateStore, open_state
+
+AgentName = Literal["redact", "curate"]
+AGENTS: Final[tuple[AgentName, ...]] = ("redact", "curate")
+
+EXIT_FATAL: Final = 70
+"""Exit status when the process must not go on: its batch is not acknowledged, and another run takes it up."""
+
+LOGGER: Final = logging.getLogger("millrace.agents")
+_MAX_WAIT_S: Final = 30.0
+_COMMIT_EVERY_S: Final = 0.5
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """What an agent feeds with batches."""
+
+    def process(self, records: Sequence[RawRecord]) -> Batch:
+        """See `streams.runners`."""
+        ...
+
+
+def serve(settings: Settings, agent: AgentName, report: bool = False) -> None:
+    """Run one agent until SIGTERM or SIGINT. With `report`, the last line on stdout says what was done, as JSON."""
+    settings.require("hash_key", "deadletter_public_keys")
+    health = Health()
+    stop_serving = metrics.serve(settings.metrics_host, settings.metrics_port, health)
+    try:
+        asyncio.run(_run(settings, agent, health))
+    finally:
+        stop_serving()
+    if report:
+        print(json.dumps({"agent": agent, **metrics.stage_report()}), flush=True)
+
+
+async def _run(settings: Settings, agent: AgentName, health: Health) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    _stop_with_parent(loop, stopping)
+    worker = await asyncio.to_thread(_AgentWorker, settings, agent, health)
+    app = worker.app()
+    await app.start()
+    LOGGER.info("agent started", extra={"fields": {"agent": agent}})
+    await stopping.wait()
+    health.not_ready("stopping")
+    await app.stop()
+    worker.close()
+    LOGGER.info("agent stopped", extra={"fields": {"agent": agent}})
+
+
+class _AgentWorker:
+    """One agent with its runner, producer and state."""
+
+    def __init__(self, settings: Settings, agent: AgentName, health: Health) -> None:
+        await_topics(settings, health)
+        self._settings = settings
+        self._agent = agent
+        self._health = health
+        self._producer = GaplessProducer(settings)
+        self._store: StateStore | None = open_state(settings) if agent == "curate" else None
+        self._topics = (
+            list(settings.tenant_of_source)
+            if agent == "redact"
+            else [settings.topic("redacted"), settings.topic("replay")]
+        )
+        self._runner = self._build_runner()
+        self._stopped = False
+
+    def app(self) -> faust.App:
+        """The Faust app: consumes the agent's topics, raw, and commits what was acknowledged."""
+        settings = self._settings
+        app = faust.App(
+            f"{settings.topic_prefix}-{self._agent}",
+            broker=[f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")],
+            broker_credentials=_credentials(settings),
+            broker_commit_interval=_COMMIT_EVERY_S,
+            broker_max_poll_records=settings.batch_events * 4,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=12_582_912,
+            stream_buffer_maxsize=settings.batch_events * 4,
+            stream_wait_empty=True,  # False commits what was not processed when the process is told to stop
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            topic_partitions=settings.topic_partitions,
+            store="memory://",
+            web_enabled=False,
+            loghandlers=[],
+        )
+        topic = app.topic(*self._topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+        @app.agent(topic, concurrency=1, name=self._agent)
+        async def consume(stream: Any) -> None:
+            async for events in stream.noack_take(settings.batch_events, within=settings.batch_wait_s):
+                await self._batch(app, events)
+
+        @app.on_partitions_assigned.connect
+        async def ready(*_: Any, **__: Any) -> None:
+            self._health.ready()
+
+        return app
+
+    def close(self) -> None:
+        """Let go of the state."""
+        if self._store is not None:
+            self._store.close()
+
+    async def _batch(self, app: faust.App, events: Sequence[EventT[bytes]]) -> None:
+        """One batch; never raises.
+
+        1 process → 2 produce, every delivery acknowledged by Kafka → 3 merge the state → 4 acknowledge in offset
+        order. A dependency that is away is waited for in place; anything else that goes wrong ends the process with
+        the batch unacknowledged.
+        """
+        start = time.perf_counter()
+        records = [_raw(event) for event in events]
+        try:
+            # 1
+            batch = await self._answered(app, lambda: self._runner.process(records))
+            # 2
+            await asyncio.to_thread(self._producer.deliver, batch.outgoing)
+            # 3
+            if self._store is not None and batch.changes:
+                store, ttl_s = self._store, self._settings.state_days * 86_400
+                await self._answered(app, lambda: store.merge(batch.changes, ttl_s))
+        except asyncio.CancelledError:
+            return  # Faust takes the partition away: not acknowledged, so its next owner reads it again
+        except DeliveryFailed:
+            _die("Kafka refused a record for good")
+        except Exception:
+            _die("a batch failed for no known reason")
+        # 4
+        for event in events:
+            event.ack()
+        metrics.BATCH_SECONDS.labels(self._agent).observe(time.perf_counter() - start)
+        for record in {(record.topic, record.partition): record for record in records}.values():
+            self._show_lag(app, record)
+
+    async def _answered(self, app: faust.App, call: Callable[[], T]) -> T:
+        """Call in a thread until the dependencies answer, with growing, jittered waits."""
+        wait_s = 0.1
+        while True:
+            try:
+                result = await asyncio.to_thread(call)
+                self._health.ready()
+                return result
+            except TransientError as exc:
+                kind = type(exc).__name__
+                self._health.not_ready(kind)
+                LOGGER.warning("waiting for a dependency", extra={"fields": {"error": kind, "wait_s": wait_s}})
+                if app.should_stop:
+                    raise asyncio.CancelledError from exc
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+                wait_s = min(_MAX_WAIT_S, wait_s * 2)
+
+    def _show_lag(self, app: faust.App, last: RawRecord) -> None:
+        high = app.consumer.highwater(faust.types.TP(last.topic, last.partition))
+        if high is not None:
+            metrics.LAG.labels(last.topic, str(last.partition)).set(max(0, high - last.offset - 1))
+
+    def _build_runner(self) -> Runner:
+        settings = self._settings
+        codec = _codec(settings)
+        hasher = KeyedHasher(settings.hash_key)
+        letters = DeadLetters(
+            settings.topic("deadletter"), codec, Sealer(settings.deadletter_public_keys), settings.topic_partitions
+        )
+        ids = topic_ids(settings, self._topics)
+        if self._store is not None:
+            return CurateRunner(settings, codec, self._store, hasher, letters, ids)
+        # Presidio and spaCy take seconds and 200 MB to load: only where they are used.
+        from streams.redaction.presidio import PresidioAnalyzer
+        from streams.redaction.redactor import Redactor
+        from streams.runners.redact import RedactRunner
+
+        redactor = Redactor(PresidioAnalyzer(), hasher, settings.max_text_chars)
+        return RedactRunner(settings, codec, redactor, hasher, letters, ids)
+
+
+def _raw(event: EventT[bytes]) -> RawRecord:
+    message = event.message
+    value = message.value
+    return RawRecord(
+        message.topic,
+        message.partition,
+        message.offset,
+        int(message.timestamp * 1_000),
+        value,
+    )
+
+
+def _codec(settings: Settings) -> Codec:
+    if not settings.schema_registry_url:
+        return Codec()
+    from streams.registry import registered
+
+    return Codec(registered(settings))
+
+
+def _credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    context: ssl.SSLContext | None = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.kafka_ssl_ca or None)
+        if settings.kafka_ssl_certificate:
+            context.load_cert_chain(settings.kafka_ssl_certificate, settings.kafka_ssl_key or None)
+    if protocol == "SSL":
+        return faust.SSLCredentials(context)
+    return faust.SASLCredentials(
+        username=settings.kafka_sasl_username,
+        password=settings.kafka_sasl_password,
+        mechanism=settings.kafka_sasl_mechanism,
+        ssl_context=context,
+    )
+
+
+def _die(why: str) -> None:
+    LOGGER.critical(why, exc_info=True)
+    logging.shutdown()
+    os._exit(EXIT_FATAL)
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    """Stop when the supervising process is gone: nobody would ever stop this one."""
+    parent = os.getppid()
+
+    def look() -> None:
+        if os.getppid() != parent:
+            stopping.set()
+        else:
+            loop.call_later(1.0, look)
+
+    look()

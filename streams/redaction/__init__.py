@@ -1,0 +1,27 @@
+"""The PII boundary: finding, replacing, hashing and sealing. Nothing past it sees an original value."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class Finding(NamedTuple):
+    """One piece of PII in a text: characters [start, end), `score` in [0, 1]."""
+
+    type: str
+    start: int
+    end: int
+    score: float
+
+
+class Analyzer(Protocol):
+    """Finds PII. Adapter: `streams.redaction.presidio`."""
+
+    @property
+    def version(self) -> str:
+        """A hash of the rules: equal versions find the same."""
+        ...
+
+    def analyze(self, text: str) -> list[Finding]:
+        """All findings in a text, in any order, overlapping ones too."""
+        ...

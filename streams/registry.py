@@ -1,0 +1,89 @@
+"""The schema registry, through confluent-kafka's client: registers our schemas, reads other people's."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+from schemas.codec import newest_schemas
+from schemas.errors import IncompatibleSchemaError, UnknownSchemaError
+from streams.errors import RegistryUnavailable
+from streams.settings import Settings
+
+COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
+LOGGER: Final = logging.getLogger("millrace.registry")
+_NOT_FOUND: Final = frozenset({404, 40401, 40403})
+
+
+class RegistryClient:
+    """`schemas.codec.SchemaIds` on a registry with Confluent's API. Ids and texts are cached for good.
+
+    Subjects are `{topic_prefix}.{record}-value`, which several topics share.
+    """
+
+    def __init__(self, url: str, prefix: str = "feedback") -> None:
+        self._client = SchemaRegistryClient({"url": url, "timeout": 10})
+        self._prefix = prefix
+        self._ids: dict[str, int] = {}
+        self._texts: dict[int, str] = {}
+
+    def register(self) -> dict[str, int]:
+        """Register the newest schema of every record and hold the registry to compatibility; subject → id.
+
+        Raises `IncompatibleSchemaError` with the registry's reason, `RegistryUnavailable`.
+        """
+        for subject, text in newest_schemas().items():
+            name = self._name(subject)
+            try:
+                self._client.set_compatibility(name, level=COMPATIBILITY)
+                self._ids[subject] = self._client.register_schema(name, Schema(text, "AVRO"))
+            except SchemaRegistryError as exc:
+                if exc.http_status_code in (409, 422):
+                    raise IncompatibleSchemaError(f"{name}: {exc.error_message}") from exc
+                raise RegistryUnavailable(f"the registry answered {exc.http_status_code}") from exc
+            except Exception as exc:
+                raise RegistryUnavailable(type(exc).__name__) from exc
+        return dict(self._ids)
+
+    def id_of(self, subject: str) -> int:
+        """See `SchemaIds.id_of`. Registers what is not registered yet."""
+        if subject not in self._ids:
+            self.register()
+        return self._ids[subject]
+
+    def text_of(self, schema_id: int) -> str:
+        """See `SchemaIds.text_of`. Raises `RegistryUnavailable` when there is no answer."""
+        if schema_id not in self._texts:
+            try:
+                self._texts[schema_id] = str(self._client.get_schema(schema_id).schema_str)
+            except SchemaRegistryError as exc:
+                if exc.http_status_code == 404 or exc.error_code in _NOT_FOUND:
+                    raise UnknownSchemaError(f"schema id {schema_id}") from exc
+                raise RegistryUnavailable(f"the registry answered {exc.http_status_code}") from exc
+            except Exception as exc:
+                raise RegistryUnavailable(type(exc).__name__) from exc
+        return self._texts[schema_id]
+
+    def _name(self, subject: str) -> str:
+        return f"{self._prefix}.{subject}-value"
+
+
+def registered(settings: Settings) -> RegistryClient:
+    """A client with our schemas registered and checked; waits for a registry that is away.
+
+    Raises `IncompatibleSchemaError` where the registry refuses one.
+    """
+    client = RegistryClient(settings.schema_registry_url, settings.topic_prefix)
+    wait_s = 0.5
+    while True:
+        try:
+            client.register()
+            return client
+        except RegistryUnavailable as exc:
+            LOGGER.warning("waiting for the schema registry", extra={"fields": {"error": str(exc), "wait_s": wait_s}})
+            time.sleep(wait_s)
+            wait_s = min(30.0, wait_s * 2)

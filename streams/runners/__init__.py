@@ -1,0 +1,64 @@
+"""The runners: from a batch of Kafka records to what must be produced and remembered. They count and route.
+
+A runner never acknowledges: the agent does, once what it returns is durable. A record that cannot be processed comes
+back as a sealed dead letter; a `TransientError` means that the whole batch must be tried again, which is harmless.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from schemas.errors import InvalidEvent, UndecodableRecord, UnknownSchemaError
+from schemas.reasons import Reason
+from streams import metrics
+from streams.brokers import Outgoing
+from streams.errors import OversizeError, RedactionError
+
+
+class RawRecord(NamedTuple):
+    """A Kafka record as it came. `timestamp_ms` is Kafka's, epoch milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    value: bytes | None
+
+
+class Batch(Struct, frozen=True):
+    """What a batch comes to: records to produce, in order, and changes to merge into the state after that."""
+
+    outgoing: tuple[Outgoing, ...]
+    changes: Mapping[str, Mapping[str, bytes]]
+
+
+@contextmanager
+def timed(stage: str) -> Iterator[None]:
+    """Count the time spent in a stage."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        metrics.STAGE_SECONDS.labels(stage).inc(time.perf_counter() - start)
+
+
+def reason_for(exc: Exception) -> Reason:
+    """The reason under which a record that raised `exc` becomes a dead letter."""
+    match exc:
+        case OversizeError():
+            return Reason.OVERSIZE
+        case UnknownSchemaError():
+            return Reason.UNKNOWN_SCHEMA
+        case UndecodableRecord():
+            return Reason.UNDECODABLE
+        case InvalidEvent():
+            return Reason.INVALID_EVENT
+        case RedactionError():
+            return Reason.REDACTION_FAILED
+        case _:
+            return Reason.STAGE_FAILED

@@ -1,0 +1,262 @@
+"""The runner of `curate`: here an interaction and its feedback become a sample, or a rejection with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from schemas.codec import Codec
+from schemas.events import Position, RedactedEvent
+from schemas.outcomes import Outcome
+from schemas.reasons import Reason
+from streams import metrics
+from streams.brokers import Outgoing
+from streams.errors import TransientError
+from streams.redaction.hashing import KeyedHasher
+from streams.runners import Batch, RawRecord, reason_for, timed
+from streams.runners.dead_letters import DeadLetters
+from streams.settings import Settings
+from streams.stages import Drop, Keep, Wait, dedup
+from streams.stages.gate import Gated, gate
+from streams.stages.join import InteractionLog, join
+from streams.stages.normalise import normalise
+from streams.stages.outcome import Applied, conflict, rejected, sample_id, sampled
+from streams.stages.score import combine
+from streams.state import Claim, StateStore
+
+_DAY_S: Final = 86_400
+V = TypeVar("V")
+Recognised = Literal["new", "replayed", "conflict"]
+
+
+class _Item(NamedTuple):
+    """A decoded record. `entry` and `received_at` are the replay topic's own for what comes through it."""
+
+    record: RawRecord
+    event: RedactedEvent
+    entry: Position
+    received_at: int
+
+
+class _Judged(NamedTuple):
+    """An event applied to its interaction, and what the stages said of the interaction as of then."""
+
+    item: _Item
+    applied: Applied
+    verdict: Keep[Gated] | Drop | Wait
+    stage: str
+
+
+class CurateRunner:
+    """`feedback.redacted` and `feedback.replay` → `feedback.curated`: one outcome an event, or nothing yet."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        codec: Codec,
+        store: StateStore,
+        hasher: KeyedHasher,
+        dead_letters: DeadLetters,
+        topic_ids: Mapping[str, str],
+    ) -> None:
+        self._codec = codec
+        self._store = store
+        self._hasher = hasher
+        self._dead_letters = dead_letters
+        self._replay = settings.topic("replay")
+        self._curated = settings.topic("curated")
+        self._topic_ids = topic_ids
+        self._ttl_s = settings.state_days * _DAY_S
+
+    def process(self, records: Sequence[RawRecord]) -> Batch:
+        """The outcomes of a batch, in order.
+
+        1 decode → 2 claim event ids → 3 load the interactions → 4 apply each event and judge its interaction →
+        5 claim near-duplicate bands and decide duplicates → 6 outcomes and state changes. Claims name their owner, so
+        that a batch that is tried again finds its own.
+        """
+        outgoing: dict[RawRecord, Outgoing] = {}
+        # 1 decode
+        items = []
+        for record in records:
+            try:
+                items.append(self._decode(record))
+            except TransientError:
+                raise
+            except Exception as exc:
+                outgoing[record] = self._dead_letter(record, None, reason_for(exc))
+        # 2 claim event ids
+        fresh = []
+        for item, recognised in zip(items, self._recognise(items), strict=True):
+            if recognised == "conflict":
+                metrics.DROPPED.labels("claim", Reason.ID_CONFLICT).inc()
+                nothing = Applied(item.event, item.entry, item.received_at, InteractionLog())
+                outgoing[item.record] = self._curated_record(item.record, conflict(nothing))
+            elif recognised == "replayed":
+                metrics.REPLAYED.labels("curate").inc()
+            elif item.event.interaction_id:
+                fresh.append(item)
+        # 3 load the interactions
+        logs = self._load({_key(item.event) for item in fresh})
+        # 4 apply each event and judge its interaction
+        judged: list[_Judged] = []
+        changes: dict[str, dict[str, bytes]] = {}
+        for item in fresh:
+            key = _key(item.event)
+            try:
+                log, revision = logs[key].apply(item.event)
+                applied = Applied(item.event, item.entry, item.received_at, log.as_of(revision))
+                verdict, stage = _judge(applied.log)
+            except Exception:
+                outgoing[item.record] = self._dead_letter(item.record, item, Reason.STAGE_FAILED)
+                continue
+            if log is not logs[key]:
+                changes.setdefault(key, {})[item.event.event_id] = self._field(revision, item.event)
+                logs[key] = log
+            judged.append(_Judged(item, applied, verdict, stage))
+        # 5 claim near-duplicate bands and decide duplicates
+        duplicates = self._duplicates([one for one in judged if isinstance(one.verdict, Keep)])
+        # 6 outcomes and state changes
+        for one in judged:
+            if isinstance(one.verdict, Drop):
+                outcome = rejected(one.applied, one.verdict, one.stage)
+            elif isinstance(one.verdict, Keep):
+                with timed("score"):
+                    combined = combine(one.verdict.record.normalised.joined.scores)
+                outcome = sampled(one.applied, one.verdict.record, combined, duplicates[one.item.record])
+            else:
+                continue
+            outgoing[one.item.record] = self._curated_record(one.item.record, outcome)
+        return Batch(tuple(outgoing[record] for record in records if record in outgoing), changes)
+
+    def _decode(self, record: RawRecord) -> _Item:
+        with timed("decode"):
+            event = self._codec.decode(record.value or b"", RedactedEvent)
+        metrics.RECEIVED.labels("curate", event.kind).inc()
+        if record.topic == self._replay:
+            return _Item(record, event, self._position(record), record.timestamp_ms * 1_000)
+        return _Item(record, event, event.entry, event.received_at)
+
+    def _recognise(self, items: Sequence[_Item]) -> list[Recognised]:
+        """Whether each event is new, replayed (its id came in at another position) or in conflict (with another body).
+
+        What comes through the replay topic was let in before and is not claimed again.
+        """
+        claims = {item.record: _event_claim(item) for item in items if item.record.topic != self._replay}
+        with timed("state"):
+            held = dict(zip(claims, self._store.claim(list(claims.values()), self._ttl_s), strict=True))
+        verdicts: list[Recognised] = []
+        for item in items:
+            holder = held.get(item.record)
+            if holder is None or holder == claims[item.record].owner:
+                verdicts.append("new")
+            else:
+                same_body = holder.partition(b" ")[0] == item.event.digest.encode()
+                verdicts.append("replayed" if same_body else "conflict")
+        return verdicts
+
+    def _load(self, keys: set[str]) -> dict[str, InteractionLog]:
+        ordered = sorted(keys)
+        with timed("state"):
+            hashes = self._store.load(ordered)
+        logs = {}
+        with timed("decode"):
+            for key, fields in zip(ordered, hashes, strict=True):
+                applied = [(int(value[:8]), self._codec.decode(value[8:], RedactedEvent)) for value in fields.values()]
+                applied.sort(key=lambda numbered: (numbered[0], numbered[1].event_id))
+                logs[key] = InteractionLog(tuple(event for _, event in applied))
+        return logs
+
+    def _field(self, revision: int, event: RedactedEvent) -> bytes:
+        """An applied event as the state keeps it: its revision in 8 digits, then the record."""
+        with timed("encode"):
+            return b"%08d" % revision + self._codec.encode(event)
+
+    def _duplicates(self, judged: Sequence[_Judged]) -> dict[RawRecord, dedup.Duplicate | None]:
+        """Whose near duplicate each kept interaction is."""
+        claims: dict[RawRecord, list[Claim]] = {}
+        tokens: dict[RawRecord, str] = {}
+        prints: dict[str, dedup.Fingerprint] = {}
+        with timed("dedup"):
+            for one in judged:
+                normalised = _gated(one).normalised
+                own = dedup.fingerprint(f"{normalised.input}\n{normalised.instruction}", normalised.output)
+                token = dedup.owner_token(sample_id(one.item.event), own)
+                lane = f"{one.item.event.tenant}/{normalised.joined.interaction.role or ''}"
+                tokens[one.item.record], prints[token] = token, own
+                claims[one.item.record] = [
+                    Claim(f"fingerprint:{token}", own.prompt + own.output),
+                    *(Claim(f"band:{lane}:{row}:{band}", token.encode()) for row, band in enumerate(own.bands())),
+                ]
+        with timed("state"):
+            held = iter(self._store.claim([claim for row in claims.values() for claim in row], self._ttl_s))
+            owners = {
+                record: [next(held).decode("utf-8", "replace") for _ in row][1:] for record, row in claims.items()
+            }
+            strangers = sorted({owner for row in owners.values() for owner in row} - prints.keys())
+            for owner, stored in zip(
+                strangers, self._store.holders([f"fingerprint:{owner}" for owner in strangers]), strict=True
+            ):
+                if stored is not None:
+                    prints[owner] = dedup.Fingerprint(stored[: len(stored) // 2], stored[len(stored) // 2 :])
+        with timed("dedup"):
+            return {
+                one.item.record: dedup.decide(
+                    sample_id(one.item.event), prints[tokens[one.item.record]], owners[one.item.record], prints
+                )
+                for one in judged
+            }
+
+    def _curated_record(self, record: RawRecord, outcome: Outcome) -> Outgoing:
+        """To the partition that was read from: so the positions of an entry partition only grow in each."""
+        with timed("encode"):
+            return Outgoing(self._curated, outcome.sample_id.encode(), self._codec.encode(outcome), record.partition)
+
+    def _dead_letter(self, record: RawRecord, item: _Item | None, reason: Reason) -> Outgoing:
+        metrics.DROPPED.labels("curate", reason).inc()
+        if item is None:
+            return self._dead_letters.seal(record, self._position(record), "curate", reason)
+        event_hash = self._hasher.event(item.event.tenant, item.event.event_id)
+        return self._dead_letters.seal(record, item.entry, "curate", reason, item.event.tenant, event_hash)
+
+    def _position(self, record: RawRecord) -> Position:
+        return Position(self._topic_ids[record.topic], record.partition, record.offset)
+
+
+def _key(event: RedactedEvent) -> str:
+    """Where the state keeps an interaction's events."""
+    return f"interaction:{sample_id(event)}"
+
+
+def _event_claim(item: _Item) -> Claim:
+    event, entry = item.event, item.entry
+    owner = f"{event.digest} {entry.topic_id}/{entry.partition}/{entry.offset}"
+    return Claim(f"event:{event.tenant}/{event.event_id}", owner.encode())
+
+
+def _gated(one: _Judged) -> Gated:
+    assert isinstance(one.verdict, Keep)
+    return one.verdict.record
+
+
+def _judge(log: InteractionLog) -> tuple[Keep[Gated] | Drop | Wait, str]:
+    """Join, normalise and gate an interaction; with the stage that decided."""
+    with timed("join"):
+        joined = join(log)
+    if not isinstance(joined, Keep):
+        return _counted(joined, "join"), "join"
+    _counted(joined, "join")
+    with timed("normalise"):
+        normalised = _counted(normalise(joined.record), "normalise")
+    if not isinstance(normalised, Keep):
+        return normalised, "normalise"
+    with timed("gate"):
+        return _counted(gate(normalised.record), "gate"), "gate"
+
+
+def _counted(verdict: V, stage: str) -> V:
+    if isinstance(verdict, Drop):
+        metrics.DROPPED.labels(stage, verdict.reason).inc()
+    elif isinstance(verdict, Keep):
+        metrics.KEPT.labels(stage).inc()
+    return verdict

@@ -1,0 +1,86 @@
+"""The runner of `redact`: here PII ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from schemas.codec import Codec
+from schemas.errors import UndecodableRecord
+from schemas.events import FeedbackEvent, Position
+from schemas.intake import check_event
+from schemas.reasons import Reason
+from streams import metrics
+from streams.brokers import Outgoing
+from streams.errors import OversizeError, TransientError
+from streams.redaction.hashing import KeyedHasher
+from streams.redaction.redactor import Redactor
+from streams.runners import Batch, RawRecord, reason_for, timed
+from streams.runners.dead_letters import DeadLetters
+from streams.settings import Settings
+from streams.stages import Drop
+from streams.stages.redact import redact
+
+
+class RedactRunner:
+    """`feedback.events` → `feedback.redacted`, re-keyed by tenant and interaction."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        codec: Codec,
+        redactor: Redactor,
+        hasher: KeyedHasher,
+        dead_letters: DeadLetters,
+        topic_ids: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._redactor = redactor
+        self._hasher = hasher
+        self._dead_letters = dead_letters
+        self._topic_ids = topic_ids
+        self._tenants = settings.tenant_of_source
+
+    def process(self, records: Sequence[RawRecord]) -> Batch:
+        """One outgoing record for each that came in."""
+        return Batch(tuple(self._one(record) for record in records), {})
+
+    def _one(self, record: RawRecord) -> Outgoing:
+        entry = Position(self._topic_ids[record.topic], record.partition, record.offset)
+        event: FeedbackEvent | None = None
+        try:
+            with timed("decode"):
+                event = self._decode(record)
+            metrics.RECEIVED.labels("redact", event.kind).inc()
+            if not event.tenant:
+                return self._drop(record, entry, Reason.UNKNOWN_TENANT, event)
+            with timed("redact"):
+                verdict = redact(event, entry, record.timestamp_ms * 1_000, self._redactor, self._hasher)
+            if isinstance(verdict, Drop):
+                return self._drop(record, entry, verdict.reason, event)
+            metrics.KEPT.labels("redact").inc()
+            with timed("encode"):
+                key = f"{event.tenant}/{event.interaction_id or verdict.record.event_id}"
+                return Outgoing(self._settings.topic("redacted"), key.encode(), self._codec.encode(verdict.record))
+        except TransientError:
+            raise
+        except Exception as exc:  # the boundary fails closed: whatever it is, the event is sealed away
+            return self._drop(record, entry, reason_for(exc), event)
+
+    def _decode(self, record: RawRecord) -> FeedbackEvent:
+        if record.value is None:
+            raise UndecodableRecord("a tombstone is no event")
+        if len(record.value) > self._settings.max_event_bytes:
+            raise OversizeError("the record is larger than max_event_bytes")
+        event = self._codec.decode(record.value, FeedbackEvent)
+        check_event(event)
+        tenant = self._tenants[record.topic]
+        return event if tenant is None else msgspec.structs.replace(event, tenant=tenant)
+
+    def _drop(self, record: RawRecord, entry: Position, reason: Reason, event: FeedbackEvent | None) -> Outgoing:
+        metrics.DROPPED.labels("redact", reason).inc()
+        tenant = self._tenants[record.topic] or (event.tenant if event is not None else None)
+        event_hash = None if event is None else self._hasher.event(tenant or "", event.event_id)
+        return self._dead_letters.seal(record, entry, "redact", reason, tenant or None, event_hash)

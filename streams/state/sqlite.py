@@ -1,0 +1,96 @@
+"""State in a SQLite file: the twin of Redis for the embedded run, with the same answers."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from streams.errors import StateUnavailable
+from streams.state import Claim
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, owner BLOB NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fields (key TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (key, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS hashes (key TEXT PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID;
+"""
+
+
+class SqliteState:
+    """`StateStore` in one file, for one process."""
+
+    def __init__(self, path: str) -> None:
+        self._lock = threading.Lock()
+        with _answering():
+            self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_TABLES)
+
+    def claim(self, claims: Sequence[Claim], ttl_s: int) -> list[bytes]:
+        """See `StateStore.claim`."""
+        now = time.time()
+        holders = []
+        with self._transaction() as db:
+            for key, owner in claims:
+                db.execute("DELETE FROM claims WHERE key = ? AND expires <= ?", (key, now))
+                db.execute("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", (key, owner, now + ttl_s))
+                holders.append(bytes(db.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()[0]))
+        return holders
+
+    def holders(self, keys: Sequence[str]) -> list[bytes | None]:
+        """See `StateStore.holders`."""
+        now = time.time()
+        with self._transaction() as db:
+            rows = (db.execute("SELECT owner, expires FROM claims WHERE key = ?", (key,)).fetchone() for key in keys)
+            return [bytes(row[0]) if row is not None and row[1] > now else None for row in rows]
+
+    def load(self, keys: Sequence[str]) -> list[dict[str, bytes]]:
+        """See `StateStore.load`."""
+        now = time.time()
+        query = "SELECT name, value FROM fields JOIN hashes USING (key) WHERE key = ? AND expires > ?"
+        with self._transaction() as db:
+            return [{name: bytes(value) for name, value in db.execute(query, (key, now))} for key in keys]
+
+    def merge(self, changes: Mapping[str, Mapping[str, bytes]], ttl_s: int) -> None:
+        """See `StateStore.merge`."""
+        now = time.time()
+        with self._transaction() as db:
+            for key, fields in changes.items():
+                if db.execute("DELETE FROM hashes WHERE key = ? AND expires <= ?", (key, now)).rowcount:
+                    db.execute("DELETE FROM fields WHERE key = ?", (key,))
+                db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?)", (key, now + ttl_s))
+                db.executemany(
+                    "INSERT OR REPLACE INTO fields VALUES (?, ?, ?)",
+                    [(key, name, value) for name, value in fields.items()],
+                )
+
+    def ping(self) -> None:
+        """See `StateStore.ping`."""
+        self.holders(["ping"])
+
+    def close(self) -> None:
+        """See `StateStore.close`."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _answering():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise StateUnavailable(f"state file: {exc}") from exc
