@@ -1,0 +1,1 @@
+"""What runs Millrace: the container image, and real servers without Docker (`deploy.local`)."""
