@@ -80,6 +80,14 @@ def event_from_json(parsed: object, tenant: str = "") -> FeedbackEvent:
     return event
 
 
+def event_to_json(event: FeedbackEvent) -> bytes:
+    """An event in the JSON form that `event_from_json` reads; the tenant stays out, for it comes from the API key."""
+    said = msgspec.to_builtins(event)
+    del said["tenant"]
+    said["occurred_at"] = event.occurred_at / 1_000 if event.occurred_at else None
+    return msgspec.json.encode({name: value for name, value in said.items() if value not in (None, [], "")})
+
+
 def check_event(event: FeedbackEvent) -> None:
     """Raise `InvalidEvent` for what types cannot say: an event that says nothing, scores out of range, no one to
     apply to. Events from Avro pass here too."""

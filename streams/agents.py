@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import ssl
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -99,7 +100,7 @@ class _AgentWorker:
             else [settings.topic("redacted"), settings.topic("replay")]
         )
         self._runner = self._build_runner()
-        self._stopped = False
+        self._scratch = tempfile.TemporaryDirectory(prefix="millrace-faust-")  # Faust makes folders that we do not use
 
     def app(self) -> faust.App:
         """The Faust app: consumes the agent's topics, raw, and commits what was acknowledged."""
@@ -119,6 +120,7 @@ class _AgentWorker:
             topic_partitions=settings.topic_partitions,
             store="memory://",
             web_enabled=False,
+            datadir=self._scratch.name,
             loghandlers=[],
         )
         topic = app.topic(*self._topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -135,7 +137,8 @@ class _AgentWorker:
         return app
 
     def close(self) -> None:
-        """Let go of the state."""
+        """Let go of the state and the scratch folder."""
+        self._scratch.cleanup()
         if self._store is not None:
             self._store.close()
 
