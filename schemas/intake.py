@@ -41,7 +41,7 @@ def parse_json(body: bytes, max_depth: int = MAX_DEPTH) -> object:
 def check_depth(parsed: object, max_depth: int) -> None:
     """Raise `InvalidEvent` if lists and objects are nested deeper than `max_depth`."""
     level: list[object] = [parsed]
-    for _ in range(max_depth + 1):
+    for _ in range(max_depth):
         level = [
             child
             for node in level

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from millrace.keys import app
+from streams.collector.keys import KeyFile
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MILLRACE_COLLECTOR_KEYS_FILE", str(tmp_path / "keys.json"))
+    return tmp_path / "keys.json"
+
+
+def run(*arguments: str, exit_code: int = 0) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
+def test_create_prints_the_key_and_nothing_else(path: Path) -> None:
+    plaintext = run("create", "acme", "--name", "backend").strip()
+    (key,) = KeyFile(path).listed()
+    assert plaintext.startswith(f"mr_{key.id}_")
+    assert (key.tenant, key.name, key.scope) == ("acme", "backend", "write")
+
+
+def test_create_list_and_revoke_speak_json(path: Path) -> None:
+    created = json.loads(run("create", "acme", "--name", "page", "--scope", "browser", "--json"))
+    assert created["key"].startswith(f"mr_{created['id']}_")
+    (listed,) = json.loads(run("list", "--json"))
+    assert (listed["id"], listed["scope"], listed["revoked_at"]) == (created["id"], "browser", None)
+    assert not {"sha256", "key"} & set(listed)
+    assert json.loads(run("revoke", created["id"], "--json"))["revoked_at"]
+    assert KeyFile(path).listed()[0].revoked_at
+
+
+def test_list_shows_names_as_they_are_and_no_secret(path: Path) -> None:
+    plaintext = run("create", "acme", "--name", "[red]app[/red]").strip()
+    shown = run("list")
+    assert "[red]app[/red]" in shown
+    assert plaintext.split("_", 2)[2] not in shown
+    assert KeyFile(path).listed()[0].sha256 not in shown
+
+
+def test_revoke_says_what_it_revoked(path: Path) -> None:
+    run("create", "acme", "--name", "backend")
+    key_id = KeyFile(path).listed()[0].id
+    assert run("revoke", key_id) == f"revoked {key_id} (acme, backend)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("create", "a\nb"), "tenant"),
+        (("create", ""), "tenant"),
+        (("create", "acme", "--scope", "read"), "write, browser"),
+        (("create", "acme", "--name", ""), "name"),
+        (("revoke", "nope"), "nope"),
+    ],
+)
+def test_what_cannot_be_is_a_clear_error_with_exit_code_2(path: Path, arguments: tuple[str, ...], says: str) -> None:
+    shown = run(*arguments, exit_code=2)
+    assert shown.startswith("error: ")
+    assert says in shown
+    assert "Traceback" not in shown
+    assert not path.exists()

@@ -1,0 +1,127 @@
+"""The redact runner: one record out for each in, whatever comes."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from schemas.codec import Codec
+from schemas.events import FeedbackEvent, Position, RedactedEvent, Score
+from schemas.outcomes import DeadLetter
+from schemas.reasons import Reason
+from streams.errors import RegistryUnavailable
+from streams.redaction import Finding
+from streams.redaction.hashing import KeyedHasher
+from streams.redaction.redactor import Redactor
+from streams.redaction.sealing import Sealer, new_key_pair, unseal
+from streams.runners import RawRecord
+from streams.runners.dead_letters import DeadLetters
+from streams.runners.redact import RedactRunner
+from streams.settings import Settings
+from tests.events import interaction, record
+from tests.fakes import AtAnalyzer
+
+PAIR = new_key_pair()
+CODEC = Codec()
+HASHER = KeyedHasher("k" * 32)
+THUMB = FeedbackEvent(event_id="e", interaction_id="i", tenant="t", scores=(Score("thumbs", value=1.0),))
+SETTINGS = Settings(sources=("feedback.events", "acme.events=acme"), max_event_bytes=2_000)
+
+
+class BrokenAnalyzer(AtAnalyzer):
+    """Fails on a text with a bang in it."""
+
+    def analyze(self, text: str) -> list[Finding]:
+        if "!" in text:
+            raise RuntimeError(f"cannot analyze {text}")
+        return super().analyze(text)
+
+
+class AwayRegistry:
+    """A registry that does not answer."""
+
+    def id_of(self, subject: str) -> int:
+        raise RegistryUnavailable("away")
+
+    def text_of(self, schema_id: int) -> str:
+        raise RegistryUnavailable("away")
+
+
+def _runner(codec: Codec = CODEC) -> RedactRunner:
+    letters = DeadLetters("feedback.deadletter", CODEC, Sealer([PAIR.public]), 12)
+    redactor = Redactor(BrokenAnalyzer(), HASHER, 1_000)
+    ids = {"feedback.events": "uuid", "acme.events": "acme-uuid"}
+    return RedactRunner(SETTINGS, codec, redactor, HASHER, letters, ids)
+
+
+def _letter(raw: RawRecord) -> DeadLetter:
+    (outgoing,) = _runner().process([raw]).outgoing
+    assert outgoing.topic == "feedback.deadletter"
+    return CODEC.decode(outgoing.value, DeadLetter)
+
+
+def test_an_event_comes_out_redacted_keyed_by_tenant_and_interaction_with_its_entry_position() -> None:
+    (outgoing,) = _runner().process([record(THUMB, offset=7, partition=2)]).outgoing
+    event = CODEC.decode(outgoing.value, RedactedEvent)
+    assert (outgoing.topic, outgoing.key, outgoing.partition) == ("feedback.redacted", b"t/i", -1)
+    assert event.entry == Position("uuid", 2, 7)
+
+
+def test_the_topic_s_configured_tenant_wins_over_the_record_s() -> None:
+    (outgoing,) = _runner().process([record(THUMB, topic="acme.events")]).outgoing
+    assert CODEC.decode(outgoing.value, RedactedEvent).tenant == "acme"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.UNDECODABLE),
+        (b"", Reason.UNDECODABLE),
+        (b"garbage", Reason.UNDECODABLE),
+        (b"\x00\x00\x00\x00\x09rest", Reason.UNKNOWN_SCHEMA),
+        (b"\xc3\x01" + b"8" * 8 + b"rest", Reason.UNKNOWN_SCHEMA),
+        (CODEC.encode(THUMB)[:-1], Reason.UNDECODABLE),
+        (b'{"event_id": "e"}', Reason.INVALID_EVENT),
+        (b'{"event_id": "e", "interaction_id": "i", "score": {"method": "stars", "value": 11}}', Reason.INVALID_EVENT),
+        (b'{"event_id": "e", "interaction_id": "i", "score": {"method": "smiles"}}', Reason.INVALID_EVENT),
+        (b'{"a": ' * 100 + b"1" + b"}" * 100, Reason.INVALID_EVENT),
+        (
+            CODEC.encode(msgspec.structs.replace(THUMB, scores=(Score("stars", value=float("nan")),))),
+            Reason.INVALID_EVENT,
+        ),
+        (CODEC.encode(msgspec.structs.replace(THUMB, tenant="")), Reason.UNKNOWN_TENANT),
+        (b"{" + b" " * 2_000 + b"}", Reason.OVERSIZE),
+        (
+            CODEC.encode(msgspec.structs.replace(THUMB, interaction=interaction("x" * 1_001, "y"))),
+            Reason.REDACTION_FAILED,
+        ),
+        (CODEC.encode(msgspec.structs.replace(THUMB, interaction=interaction("boom!", "y"))), Reason.STAGE_FAILED),
+    ],
+)
+def test_what_cannot_be_processed_is_sealed_away_with_its_reason(value: bytes | None, reason: Reason) -> None:
+    letter = _letter(record(value, offset=5, partition=14))
+    assert (letter.reason, letter.stage, letter.entry) == (reason, "redact", Position("uuid", 14, 5))
+    assert unseal(letter.sealed, PAIR) == (value or b"")
+
+
+def test_a_dead_letter_shows_no_value_of_the_event() -> None:
+    event = msgspec.structs.replace(THUMB, event_id="secret-id", interaction=interaction("secret!", "secret"))
+    letter = _letter(record(event))
+    assert b"secret" not in CODEC.encode(letter)
+    assert letter.event_hash == HASHER.event("t", "secret-id")
+
+
+def test_one_poison_event_leaves_the_others_of_its_batch_alone_and_in_order() -> None:
+    batch = [record(THUMB, 0), record(b"poison", 1), record(THUMB, 2)]
+    topics = [outgoing.topic for outgoing in _runner().process(batch).outgoing]
+    assert topics == ["feedback.redacted", "feedback.deadletter", "feedback.redacted"]
+
+
+def test_a_registry_that_is_away_is_waited_for_and_never_dead_letters() -> None:
+    with pytest.raises(RegistryUnavailable):
+        _runner(Codec(AwayRegistry())).process([record(b"\x00\x00\x00\x00\x09rest")])
+
+
+def test_the_same_record_always_comes_out_the_same() -> None:
+    raw = record(THUMB, 3)
+    assert _runner().process([raw]) == _runner().process([raw])
