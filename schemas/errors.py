@@ -17,14 +17,16 @@ class SchemaError(Exception):
 class InvalidEvent(SchemaError):
     """An event breaks the contract.
 
-    `field` is a dotted path into the event, `problem` a sentence for the sender. `problem` may quote the
-    sender's own value, so it goes back to the sender only: never to a log, a metric or a dead letter.
+    `field` is a dotted path into the event, `problem` a sentence for the sender, `limit` the limit that was exceeded,
+    if it was one. `problem` may quote the sender's own value, so it goes back to the sender only: never to a log, a
+    metric or a dead letter.
     """
 
-    def __init__(self, field: str, problem: str) -> None:
+    def __init__(self, field: str, problem: str, limit: str = "") -> None:
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
         self.problem = problem
+        self.limit = limit
 
 
 class UndecodableRecord(SchemaError):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Identifier = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 EventKind = Literal["interaction", "score", "retraction", "review", "consent", "erasure"]
@@ -141,7 +141,7 @@ class FeedbackEvent(Struct, frozen=True, kw_only=True):
     source: str = ""
     occurred_at: int = 0
     tenant: str = ""
-    interaction_id: Annotated[str, Meta(max_length=200)] = ""
+    interaction_id: Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
     interaction: Interaction | None = None
     scores: tuple[Score, ...] = ()
     retraction: Retraction | None = None

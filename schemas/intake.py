@@ -31,7 +31,7 @@ def parse_json(body: bytes, max_depth: int = MAX_DEPTH) -> object:
     try:
         parsed = msgspec.json.decode(body)
     except RecursionError as exc:
-        raise InvalidEvent("", f"nested deeper than {max_depth} levels (limit: depth)") from exc
+        raise InvalidEvent("", f"nested deeper than {max_depth} levels", "depth") from exc
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise InvalidEvent("", f"not JSON: {exc}") from exc
     check_depth(parsed, max_depth)
@@ -51,7 +51,7 @@ def check_depth(parsed: object, max_depth: int) -> None:
         ]
         if not level:
             return
-    raise InvalidEvent("", f"nested deeper than {max_depth} levels (limit: depth)")
+    raise InvalidEvent("", f"nested deeper than {max_depth} levels", "depth")
 
 
 def event_from_json(parsed: object, tenant: str = "") -> FeedbackEvent:
@@ -61,6 +61,13 @@ def event_from_json(parsed: object, tenant: str = "") -> FeedbackEvent:
     """
     if not isinstance(parsed, dict):
         raise InvalidEvent("", "an event is a JSON object")
+    try:
+        return _event(parsed, tenant)
+    except (OverflowError, SystemError) as exc:  # msgspec 0.20 on whole numbers beyond a float or beyond 64 bits
+        raise InvalidEvent("", "holds a number that is too large") from exc
+
+
+def _event(parsed: Mapping[str, Any], tenant: str) -> FeedbackEvent:
     shaped: dict[str, Any] = {**parsed, "tenant": tenant, "occurred_at": _micros(parsed.get("occurred_at"))}
     for name in [name for name, value in shaped.items() if value is None]:
         del shaped[name]

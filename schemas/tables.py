@@ -98,6 +98,14 @@ def event_row(event: RedactedEvent) -> Row:
     return {"kind": event.kind, **_flat(event, event.entry, event.received_at)}
 
 
+def event_of(row: Row) -> RedactedEvent:
+    """The event that a row of `events` was made from: the inverse of `event_row`."""
+    entry = Position(row["entry_topic_id"], row["entry_partition"], row["entry_offset"])
+    fields = {name: row[name] for name in RedactedEvent.__struct_fields__ if name != "entry" and row[name] is not None}
+    fields |= {name: round(row[name].timestamp() * 1_000_000) for name in _TIMES}
+    return msgspec.convert({**fields, "pii": dict(row["pii"]), "entry": entry}, RedactedEvent)
+
+
 def outcome_row(outcome: Outcome) -> tuple[Table, Row]:
     """The table that an outcome belongs to, and its row there."""
     row = _flat(outcome, outcome.entry, outcome.received_at)

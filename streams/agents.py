@@ -21,13 +21,13 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 import faust
 from faust.types import EventT
 
-from schemas.codec import Codec
 from streams import metrics
 from streams.brokers import GaplessProducer, await_topics, topic_ids
 from streams.errors import DeliveryFailed, TransientError
 from streams.metrics import Health
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.sealing import Sealer
+from streams.registry import codec_of
 from streams.runners import Batch, RawRecord
 from streams.runners.curate import CurateRunner
 from streams.runners.dead_letters import DeadLetters
@@ -43,6 +43,8 @@ EXIT_FATAL: Final = 70
 LOGGER: Final = logging.getLogger("millrace.agents")
 _MAX_WAIT_S: Final = 30.0
 _COMMIT_EVERY_S: Final = 0.5
+_SESSION_S: Final = 10.0
+"""How long Kafka waits for a worker that was killed before another takes its partitions; Faust's own is a minute."""
 T = TypeVar("T")
 
 
@@ -110,6 +112,9 @@ class _AgentWorker:
             broker=[f"kafka://{address}" for address in settings.kafka_bootstrap.split(",")],
             broker_credentials=_credentials(settings),
             broker_commit_interval=_COMMIT_EVERY_S,
+            broker_heartbeat_interval=_SESSION_S / 5,
+            broker_session_timeout=_SESSION_S,
+            broker_rebalance_timeout=_SESSION_S,
             broker_max_poll_records=settings.batch_events * 4,
             consumer_auto_offset_reset="earliest",
             consumer_max_fetch_size=12_582_912,
@@ -197,7 +202,7 @@ class _AgentWorker:
 
     def _build_runner(self) -> Runner:
         settings = self._settings
-        codec = _codec(settings)
+        codec = codec_of(settings)
         hasher = KeyedHasher(settings.hash_key)
         letters = DeadLetters(
             settings.topic("deadletter"), codec, Sealer(settings.deadletter_public_keys), settings.topic_partitions
@@ -224,14 +229,6 @@ def _raw(event: EventT[bytes]) -> RawRecord:
         int(message.timestamp * 1_000),
         value,
     )
-
-
-def _codec(settings: Settings) -> Codec:
-    if not settings.schema_registry_url:
-        return Codec()
-    from streams.registry import registered
-
-    return Codec(registered(settings))
 
 
 def _credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredentials | None:

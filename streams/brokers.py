@@ -57,6 +57,8 @@ def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
     config: dict[str, str | int | float | bool] = {
         "bootstrap.servers": settings.kafka_bootstrap,
         "security.protocol": settings.kafka_security_protocol,
+        "reconnect.backoff.ms": 500,  # by default a broker that is away is tried, and logged, twenty times a second
+        "reconnect.backoff.max.ms": 2_000,
     }
     if settings.kafka_security_protocol.startswith("SASL"):
         config["sasl.mechanism"] = settings.kafka_sasl_mechanism

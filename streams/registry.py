@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from schemas.codec import newest_schemas
+from schemas.codec import Codec, newest_schemas
 from schemas.errors import IncompatibleSchemaError, UnknownSchemaError
 from streams.errors import RegistryUnavailable
 from streams.settings import Settings
@@ -72,17 +72,19 @@ class RegistryClient:
         return f"{self._prefix}.{subject}-value"
 
 
-def registered(settings: Settings) -> RegistryClient:
-    """A client with our schemas registered and checked; waits for a registry that is away.
+def codec_of(settings: Settings) -> Codec:
+    """The codec that the settings ask for. With a registry its schemas are registered and checked first.
 
-    Raises `IncompatibleSchemaError` where the registry refuses one.
+    Waits for a registry that is away. Raises `IncompatibleSchemaError` where it refuses a schema.
     """
+    if not settings.schema_registry_url:
+        return Codec()
     client = RegistryClient(settings.schema_registry_url, settings.topic_prefix)
     wait_s = 0.5
     while True:
         try:
             client.register()
-            return client
+            return Codec(client)
         except RegistryUnavailable as exc:
             LOGGER.warning("waiting for the schema registry", extra={"fields": {"error": str(exc), "wait_s": wait_s}})
             time.sleep(wait_s)
