@@ -37,7 +37,7 @@ class RegistryClient:
         Raises `IncompatibleSchemaError` with the registry's reason, `RegistryUnavailable`.
         """
         for subject, text in newest_schemas().items():
-            name = self._name(subject)
+            name = self.name_of(subject)
             try:
                 self._client.set_compatibility(name, level=COMPATIBILITY)
                 self._ids[subject] = self._client.register_schema(name, Schema(text, "AVRO"))
@@ -68,7 +68,12 @@ class RegistryClient:
                 raise RegistryUnavailable(type(exc).__name__) from exc
         return self._texts[schema_id]
 
-    def _name(self, subject: str) -> str:
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def name_of(self, subject: str) -> str:
+        """The registry's subject for one of ours."""
         return f"{self._prefix}.{subject}-value"
 
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from millrace.keys import app
 from streams.collector.keys import KeyFile
+from streams.redaction.sealing import KeyPair, Sealer, unseal
 
 
 @pytest.fixture
@@ -70,3 +71,9 @@ def test_what_cannot_be_is_a_clear_error_with_exit_code_2(path: Path, arguments:
     assert says in shown
     assert "Traceback" not in shown
     assert not path.exists()
+
+
+def test_a_pair_seals_and_opens_a_dead_letter(path: Path) -> None:
+    made = json.loads(run("pair", "--json"))
+    pair = KeyPair(**made)
+    assert unseal(Sealer([pair.public]).seal(b"original"), pair) == b"original"
