@@ -119,7 +119,9 @@ SELECT CASE
     WHEN nth > 1 THEN 'update'
     ELSE coalesce(state, 'waiting') END AS fate, count(*) AS n
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY tenant, interaction_id, place ORDER BY topic_id, partition, "offset") AS nth
+    SELECT *, row_number() OVER (
+        PARTITION BY tenant, interaction_id, place ORDER BY topic_id, partition, "offset"
+    ) AS nth
     FROM landed WHERE kind = 'interaction'
 ) l LEFT JOIN states s ON s.sample_id = l.tenant || '/' || l.interaction_id
 GROUP BY fate
@@ -154,7 +156,7 @@ SELECT coalesce(sum(n - 1), 0) FROM (
 
 def positions(lake: duckdb.DuckDBPyConnection, topic_ids: list[str]) -> pa.Table:
     """Where the events of these entry topics lie in the lake now; taken before a run, `balance` needs it after."""
-    return lake.execute(_POSITIONS, {"topic_ids": topic_ids}).to_arrow_table()
+    return lake.sql(_POSITIONS, params={"topic_ids": topic_ids}).to_arrow_table()
 
 
 def balance(lake: duckdb.DuckDBPyConnection, ledger: pa.Table, before: pa.Table, unreadable: int) -> Balance:

@@ -43,6 +43,9 @@ LOGGER: Final = logging.getLogger("millrace.kafka")
 """Where librdkafka's own lines go."""
 
 
+LOGGER.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage())
+
+
 class Outgoing(NamedTuple):
     """A record to produce; `partition` -1 leaves it to the hash of the key (murmur2, as Java's clients)."""
 

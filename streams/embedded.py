@@ -29,10 +29,9 @@ from streams.errors import StreamError
 from streams.feed import Fed, Source, feed
 from streams.importers import file_id, read_events
 from streams.lake.query import connect
-from streams.pipeline import Pipeline, Role
+from streams.pipeline import Pipeline, Reports
 from streams.redaction.sealing import new_key_pair
 from streams.settings import Settings
-from streams.sink_report import SinkReport
 
 COMMIT_S: Final = 2.0
 """How often the embedded sink commits."""
@@ -52,8 +51,7 @@ class Result(msgspec.Struct, frozen=True):
     balance: Balance
     bad_lines: list[tuple[str, int, str]]
     seconds: float
-    report: SinkReport
-    stage_seconds: dict[str, float]
+    reports: Reports
 
 
 class Secrets(msgspec.Struct, frozen=True):
@@ -99,12 +97,7 @@ def run(inputs: Sequence[Input], settings: Settings, progress: Progress) -> Resu
             balance=result,
             bad_lines=[(name, bad.number, bad.problem) for name, bad in fed.unreadable],
             seconds=seconds,
-            report=msgspec.convert(reports[Role.SINK], SinkReport),
-            stage_seconds={
-                f"{role}.{stage}": spent
-                for role in (Role.REDACT, Role.CURATE)
-                for stage, spent in reports[role]["stage_seconds"].items()
-            },
+            reports=reports,
         )
 
 

@@ -6,7 +6,6 @@ whole way of an event with it.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -20,13 +19,14 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final, NamedTuple
 
 import msgspec
 
 from streams.brokers import GroupProgress
 from streams.errors import StreamError
 from streams.settings import PREFIX, Settings, environment
+from streams.sink_report import SinkReport
 
 _POLL_S: Final = 0.1
 _STOP_S: Final = 60.0
@@ -47,6 +47,20 @@ class Role(StrEnum):
         return [sys.executable, "-m", "millrace", *subcommand]
 
 
+class AgentReport(msgspec.Struct, frozen=True):
+    """What an agent says at its end: events received by kind, and seconds spent by stage."""
+
+    received: dict[str, float]
+    stage_seconds: dict[str, float]
+
+
+class Reports(NamedTuple):
+    """What the roles did: the sink's report, and seconds spent by `role.stage`."""
+
+    sink: SinkReport
+    stage_seconds: dict[str, float]
+
+
 class ProcessDied(StreamError):
     """A role ended by itself; the message has the end of its log."""
 
@@ -58,7 +72,7 @@ class Process:
         self.role = role
         self._settings = msgspec.structs.replace(settings, metrics_port=_free_port())
         self._log = log
-        self._out: IO[bytes] = tempfile.TemporaryFile()
+        self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         with log.open("ab") as err:
             self._child = subprocess.Popen(
                 [*role.command, "--report"], env=_environ(self._settings), stdout=self._out, stderr=err
@@ -88,8 +102,8 @@ class Process:
         if not self.alive:
             raise ProcessDied(f"{self.role} ended with status {self._child.returncode}:\n{self._tail()}")
 
-    def stop(self) -> dict[str, Any]:
-        """End it with SIGTERM and return its report. Raises `ProcessDied` if it did not end well."""
+    def stop(self) -> bytes:
+        """End it with SIGTERM and return its report, a line of JSON. Raises `ProcessDied` if it did not end well."""
         self._child.send_signal(signal.SIGTERM)
         try:
             status = self._child.wait(_STOP_S)
@@ -99,8 +113,7 @@ class Process:
         if status != 0:
             raise ProcessDied(f"{self.role} ended with status {status}:\n{self._tail()}")
         self._out.seek(0)
-        lines = self._out.read().splitlines()
-        return dict(json.loads(lines[-1])) if lines else {}
+        return self._out.read().splitlines()[-1]
 
     def kill(self) -> None:
         """SIGKILL it."""
@@ -131,7 +144,7 @@ class Pipeline:
 
     def await_ready(self, deadline_s: float = 120.0) -> None:
         """Return when every role is ready. Raises `ProcessDied`, `TimeoutError`."""
-        wait_until(lambda: all([process.ready() for process in self.processes.values()]), deadline_s, "ready roles")
+        wait_until(lambda: all(process.ready() for process in self.processes.values()), deadline_s, "ready roles")
 
     def landed(self) -> int:
         """About how many events are through: seen by `curate`, and in the sink's committed rows."""
@@ -153,11 +166,18 @@ class Pipeline:
         """Return when drained. Raises `ProcessDied`, `TimeoutError`."""
         wait_until(self.drained, deadline_s, "everything to become rows")
 
-    def stop(self) -> dict[Role, dict[str, Any]]:
-        """Stop every role, the sink last, and return the reports."""
+    def stop(self) -> Reports:
+        """Stop every role, the sink last, and return what they did."""
         reports = {role: process.stop() for role, process in self.processes.items() if process.alive}
         self.close()
-        return reports
+        return Reports(
+            msgspec.json.decode(reports[Role.SINK], type=SinkReport),
+            {
+                f"{role}.{stage}": spent
+                for role in (Role.REDACT, Role.CURATE)
+                for stage, spent in msgspec.json.decode(reports[role], type=AgentReport).stage_seconds.items()
+            },
+        )
 
     def close(self) -> None:
         """Kill what still runs and let go of connections."""
@@ -185,7 +205,7 @@ class Pipeline:
 
 
 def supervise(roles: Sequence[Role], settings: Settings, until: Sequence[signal.Signals]) -> int:
-    """Run roles as children that log to our stderr until a signal of `until`, or until one ends; 0 if all ended well."""
+    """Run roles as children that log to our stderr until a signal of `until` or until one ends; 0 if all ended well."""
     stop = threading.Event()
     for signum in until:
         signal.signal(signum, lambda *_: stop.set())

@@ -1,0 +1,1 @@
+"""The command `millrace`: one module a subcommand."""

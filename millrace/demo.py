@@ -1,0 +1,78 @@
+"""`millrace demo`: the whole way of an event on embedded parts, with made-up events."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from millrace.made_up import MAX_TEXT_CHARS, events
+from millrace.run import print_json, print_result, report_bad_lines, showing
+from schemas.intake import event_to_json
+from streams import embedded, logs
+from streams.lake.query import connect
+from streams.settings import load
+
+QUESTIONS = (
+    (
+        "Which task types do people like least?",
+        "SELECT task_type, count(*) AS samples, round(avg(score), 2) AS score FROM samples_current\n"
+        "WHERE score IS NOT NULL GROUP BY task_type ORDER BY score",
+    ),
+    (
+        "What was thrown away, and why?",
+        "SELECT reason, stage, count(*) AS n FROM rejected GROUP BY ALL ORDER BY n DESC",
+    ),
+    (
+        "What personal data was taken out?",
+        "SELECT unnest(map_keys(pii)) AS type, count(*) AS events FROM events GROUP BY type ORDER BY events DESC",
+    ),
+)
+
+
+def demo(
+    interactions: Annotated[int, typer.Option(min=10, help="How many interactions to make up.")] = 1_000,
+    lake: Annotated[str, typer.Option(help="Folder of the tables; default a new temporary one.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Only the balance, as one JSON object.")] = False,
+) -> None:
+    """Make up interactions and feedback, carry them through the real agents and sink, and ask the lake three questions.
+
+    Needs nothing but this package: the broker is embedded, the state a file, the lake a folder.
+    """
+    logs.configure("ERROR")
+    lake = lake or tempfile.mkdtemp(prefix="millrace-demo-")
+    settings = msgspec.structs.replace(load(environ={}), lake=lake, max_text_chars=MAX_TEXT_CHARS)
+    console = Console(highlight=False, quiet=json)
+    console.print(f"{interactions:,} made-up interactions and their feedback → {lake}\n", soft_wrap=True)
+    with tempfile.TemporaryDirectory() as folder, showing(json) as progress:
+        path = Path(folder) / "made-up.jsonl"
+        path.write_bytes(b"".join(event_to_json(event) + b"\n" for event in events(interactions)))
+        result = embedded.run([embedded.Input(path, "events", "demo")], settings, progress)
+    report_bad_lines(result)
+    if json:
+        print_json(result)
+    else:
+        print_result(result)
+        for question, query in QUESTIONS:
+            _ask(console, lake, question, query)
+        console.print("\nAsk your own:", soft_wrap=True)
+        console.print(
+            f'  millrace lake sql --lake {lake} "select instruction, output, score from samples_current limit 5"',
+            soft_wrap=True,
+        )
+    if not result.balance.adds_up:
+        raise typer.Exit(1)
+
+
+def _ask(console: Console, lake: str, question: str, query: str) -> None:
+    answer = connect(lake).execute(query)
+    console.print(f"\n{question}")
+    table = Table(*(column[0] for column in answer.description))
+    for row in answer.fetchall():
+        table.add_row(*(str(value) for value in row))
+    console.print(table)

@@ -1,0 +1,99 @@
+"""`millrace stage`: one stage as a filter, NDJSON in and out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from schemas.errors import InvalidEvent
+from schemas.intake import parse_json
+from streams.errors import SettingError
+from streams.stages import dedup as deduping
+
+Filter = Callable[[Mapping[str, Any]], dict[str, Any]]
+STAGES = ("redact", "dedup")
+
+
+def stage(
+    name: Annotated[str, typer.Argument(help="redact or dedup.")],
+) -> None:
+    """Run one stage on stdin, a JSON object a line, to stdout.
+
+    redact reads {"text"} and adds `redacted` and `entities` [{type, start, end, score}]. dedup reads {"id", "text"}
+    and, if given, "prompt", and adds `duplicate_of` (null or the first one's id) and `similarity`. A bad line is reported on
+    stderr with its number and answered with {"error"}; the filter goes on and exits 1 in the end.
+    """
+    if name not in STAGES:
+        raise SettingError("NAME", name, f"must be one of {', '.join(STAGES)}")
+    apply = _redact() if name == "redact" else _dedup()
+    failed = False
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        if not line.strip():
+            continue
+        try:
+            given = parse_json(line)
+            if not isinstance(given, dict):
+                raise InvalidEvent("", "a line is a JSON object")
+            answer = {**given, **apply(given)}
+        except InvalidEvent as exc:
+            failed = True
+            sys.stderr.write(f"line {number}: {exc}\n")
+            answer = {"error": str(exc)}
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.flush()
+    if failed:
+        raise typer.Exit(1)
+
+
+def _redact() -> Filter:
+    from streams.redaction.presidio import PresidioAnalyzer
+    from streams.redaction.redactor import covering
+
+    analyzer = PresidioAnalyzer()
+
+    def apply(given: Mapping[str, Any]) -> dict[str, Any]:
+        text = _text(given, "text")
+        findings = sorted(analyzer.analyze(text), key=lambda finding: (finding.start, finding.end))
+        pieces, end = [], 0
+        for finding in covering(findings):
+            pieces += [text[end : finding.start], f"<{finding.type}>"]
+            end = finding.end
+        return {
+            "redacted": "".join((*pieces, text[end:])),
+            "entities": [finding._asdict() for finding in findings],
+        }
+
+    return apply
+
+
+def _dedup() -> Filter:
+    owners: dict[str, str] = {}
+    prints: dict[str, deduping.Fingerprint] = {}
+
+    def apply(given: Mapping[str, Any]) -> dict[str, Any]:
+        name = str(given.get("id", ""))
+        if not name:
+            raise InvalidEvent("id", "is required")
+        prompt = _text(given, "prompt") if given.get("prompt") is not None else ""
+        own = deduping.fingerprint(prompt, _text(given, "text"))
+        token = deduping.owner_token(name, own)
+        prints.setdefault(token, own)
+        held = [owners.setdefault(f"{row}:{band}", token) for row, band in enumerate(own.bands())]
+        duplicate = deduping.decide(name, own, held, prints)
+        return {
+            "duplicate_of": None if duplicate is None else duplicate.of,
+            "similarity": None if duplicate is None else duplicate.similarity,
+        }
+
+    return apply
+
+
+def _text(given: Mapping[str, Any], field: str) -> str:
+    text = given.get(field)
+    if not isinstance(text, str):
+        raise InvalidEvent(field, "must be a text")
+    return text

@@ -1,0 +1,222 @@
+"""The sink's side towards Kafka: assignments, positions, offsets.
+
+Partitions are assigned cooperatively: when a sink comes or goes, those that stay are read on, while an eager
+assignment would make every sink commit, read the tables' keys and seek at every rebalance. An assigned partition is
+`joining`, paused, until the sink knows from the tables where to begin, so that no callback waits for the lake.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from streams.brokers import LOGGER as KAFKA_LOGGER
+from streams.brokers import client_config
+from streams.errors import BrokerUnavailable
+from streams.settings import Settings
+
+CONSUME_RECORDS: Final = 100
+"""Taken from Kafka's client at once: at most so many lie beside the buffer, and a rebalance waits for no more."""
+
+LOGGER: Final = logging.getLogger("millrace.sink")
+
+
+class Partition(NamedTuple):
+    """A Kafka partition."""
+
+    topic: str
+    number: int
+
+
+class Record(NamedTuple):
+    """A record as it was read."""
+
+    partition: Partition
+    offset: int
+    value: bytes | None
+
+
+class Bounds(NamedTuple):
+    """The first offset that Kafka holds of a partition, and the next one that it will give."""
+
+    low: int
+    high: int
+
+
+class Intake:
+    """One consumer of the group. For one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Collection[str],
+        giving_up: Callable[[], None],
+        gone: Callable[[Collection[Partition]], None],
+        overrides: Mapping[str, str | int | float | bool] | None = None,
+    ) -> None:
+        """`giving_up` is called while partitions are still ours, `gone` with those that are not to be read on.
+
+        `overrides` go to librdkafka, for tests.
+        """
+        self.joining: set[Partition] = set()
+        self.assigned = False
+        self._giving_up = giving_up
+        self._gone = gone
+        self._position: dict[Partition, int] = {}
+        self._accepted_gap: dict[Partition, int] = {}
+        self._admin = AdminClient(client_config(settings), logger=KAFKA_LOGGER)
+        self._consumer: Any = Consumer({**consumer_config(settings), **(overrides or {})}, logger=KAFKA_LOGGER)
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, timeout_s: float) -> list[Record]:
+        """The next records of partitions that are read, each partition's without a gap. Callbacks run in here."""
+        records: list[Record] = []
+        for message in self._consumer.consume(CONSUME_RECORDS, timeout_s):
+            one = Partition(message.topic(), message.partition())
+            error = message.error()
+            if error is not None:
+                self._report(error, one)
+                continue
+            offset = message.offset()
+            position = self._position.get(one)
+            if position is None or offset < position:
+                continue  # a callback took the partition away after the record was handed out
+            if offset > position and self._accepted_gap.get(one) != offset:
+                self._gap(one, position, offset)
+                records = [record for record in records if record.partition != one]
+                continue
+            self._position[one] = offset + 1
+            records.append(Record(one, offset, message.value()))
+        return records
+
+    def bounds(self, partitions: Collection[Partition]) -> dict[Partition, Bounds]:
+        """What Kafka holds of partitions. Raises `BrokerUnavailable`."""
+        asked = [TopicPartition(*one) for one in partitions]
+        found: list[dict[Partition, int]] = []
+        try:
+            for latest in (False, True):
+                spec = OffsetSpec.latest() if latest else OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+                # The admin's own connection: on the consumer's the question would wait for the fetch before it.
+                answers = self._admin.list_offsets(dict.fromkeys(asked, spec), request_timeout=20)
+                found.append(
+                    {Partition(one.topic, one.partition): answer.result(30).offset for one, answer in answers.items()}
+                )
+        except KafkaException as exc:
+            raise BrokerUnavailable(f"Kafka does not tell its offsets: {exc.args[0].name()}") from exc
+        return {one: Bounds(found[0][one], found[1][one]) for one in partitions}
+
+    def begin(self, partition: Partition, offset: int) -> None:
+        """Read a joining partition from an offset on. Raises `BrokerUnavailable` if that is not possible yet."""
+        try:
+            self._consumer.seek(TopicPartition(*partition, offset))
+            self._consumer.resume([TopicPartition(*partition)])
+        except KafkaException as exc:
+            raise BrokerUnavailable(f"{partition} cannot be read yet: {exc.args[0].name()}") from exc
+        self.joining.discard(partition)
+        self._position[partition] = offset
+
+    def rejoin(self, partitions: Iterable[Partition]) -> None:
+        """Stop reading partitions until `begin`."""
+        mine = [one for one in partitions if self._position.pop(one, None) is not None]
+        self.joining.update(mine)
+        self._pause(mine)
+
+    def pause(self) -> None:
+        """Fetch nothing; polling goes on and keeps us in the group."""
+        self._pause(self._position)
+
+    def resume(self) -> None:
+        """Fetch again what is read."""
+        self._consumer.resume([TopicPartition(*one) for one in self._position])
+
+    def commit(self, offsets: Mapping[Partition, int], wait: bool) -> bool:
+        """Tell Kafka offsets; whether it took them, or without waiting may take them."""
+        try:
+            self._consumer.commit(
+                offsets=[TopicPartition(*one, offset) for one, offset in offsets.items()], asynchronous=not wait
+            )
+        except KafkaException as exc:
+            LOGGER.warning("offsets were not committed", extra={"fields": {"error": exc.args[0].name()}})
+            return False
+        return True
+
+    def lags(self) -> dict[Partition, int]:
+        """Records that were not read yet, as far as is known without asking."""
+        lags = {}
+        for one, position in self._position.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(*one), cached=True)
+            if high >= 0:
+                lags[one] = max(0, high - position)
+        return lags
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _report(self, error: KafkaError, one: Partition) -> None:
+        if error.fatal():
+            raise BrokerUnavailable(f"Kafka's client gave up: {error.name()}")
+        LOGGER.warning("Kafka reports an error", extra={"fields": {"error": error.name()}})
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._reread(one)
+
+    def _gap(self, one: Partition, position: int, offset: int) -> None:
+        """Nobody writes gaps into our topics: read again from the watermarks. If it is still there, it is one."""
+        fields = {"topic": one.topic, "partition": one.number, "expected": position, "offset": offset}
+        LOGGER.error("a gap between records", extra={"fields": fields})
+        self._accepted_gap[one] = offset
+        self._reread(one)
+
+    def _reread(self, one: Partition) -> None:
+        if one in self._position:
+            self.rejoin([one])
+            self._gone([one])
+
+    def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        # From the end, and paused: nothing is fetched before the watermarks are known.
+        consumer.incremental_assign([TopicPartition(one.topic, one.partition, OFFSET_END) for one in partitions])
+        mine = [Partition(one.topic, one.partition) for one in partitions]
+        self.joining.update(mine)
+        self._pause(mine)
+        self.assigned = True
+
+    def _on_revoke(self, _consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._giving_up()
+        self._drop(partitions, "partitions given up")
+
+    def _on_lost(self, _consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._drop(partitions, "partitions lost to other sinks")
+
+    def _drop(self, partitions: list[TopicPartition], why: str) -> None:
+        mine = [Partition(one.topic, one.partition) for one in partitions]
+        self.joining.difference_update(mine)
+        for one in mine:
+            self._position.pop(one, None)
+        self._gone(mine)
+        LOGGER.info(why, extra={"fields": {"partitions": [f"{one.topic}/{one.number}" for one in sorted(mine)]}})
+
+    def _pause(self, partitions: Iterable[Partition]) -> None:
+        try:
+            self._consumer.pause([TopicPartition(*one) for one in partitions])
+        except KafkaException as exc:
+            # Taken away in the meantime; the callback that says so comes with the next poll.
+            LOGGER.info("not ours to pause", extra={"fields": {"error": exc.args[0].name()}})
+
+
+def consumer_config(settings: Settings) -> dict[str, str | int | float | bool]:
+    """The consumer that the sink needs."""
+    return {
+        **client_config(settings),
+        "group.id": f"{settings.topic_prefix}-sink",
+        "enable.auto.commit": False,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "auto.offset.reset": "error",  # never skip silently: the watermarks are looked at and the alarm is raised
+        "fetch.wait.max.ms": 100,
+        "queued.max.messages.kbytes": 32_768,
+    }

@@ -1,0 +1,177 @@
+"""The whole way of an event on real Kafka, Redis and S3, undisturbed and under faults; audited by event id."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pytest
+import redis
+
+from millrace.made_up import events as made_up
+from schemas.codec import Codec
+from schemas.events import FeedbackEvent
+from streams.balance import Balance, balance, positions
+from streams.brokers import GaplessProducer, create_topics, topic_ids
+from streams.feed import Source, feed
+from streams.importers import read_events
+from streams.lake.query import connect
+from streams.pipeline import Pipeline, Role, wait_until
+from streams.redaction.sealing import new_key_pair
+from streams.settings import Settings
+from tests.servers import Servers
+
+INTERACTIONS = 600
+WINDOW_BYTES = 100_000
+
+
+class WholeWay:
+    """Topics, state and a lake of its own on the shared servers, and the three roles."""
+
+    def __init__(self, settings: Settings, logs: Path) -> None:
+        self.settings = settings
+        self.pipeline = Pipeline(settings, logs)
+        create_topics(settings)
+        self._topic = settings.topic("events")
+        self._topic_id = topic_ids(settings, [self._topic])[self._topic]
+        self._before = positions(connect(settings.lake), [self._topic_id])
+        self.ledger: pa.Table | None = None
+
+    def send(self, events: list[FeedbackEvent]) -> None:
+        """Send events as their tenant's, a little at a time."""
+        owned = [msgspec.structs.replace(event, tenant="acme") for event in events]
+        source = Source("test", self._topic, self._topic_id, owned)
+        producer = GaplessProducer(self.settings)
+        fed = feed(source, producer, Codec(), self.settings.topic_partitions, self.pipeline.landed, WINDOW_BYTES)
+        self.ledger = fed.ledger
+
+    def balance(self) -> Balance:
+        """Wait until all is in the lake, stop the roles, and look every event up."""
+        self.pipeline.await_drained(180)
+        self.pipeline.stop()
+        assert self.ledger is not None
+        return balance(connect(self.settings.lake), self.ledger, self._before, 0)
+
+
+@pytest.fixture
+def settings(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    return Settings(
+        kafka_bootstrap=servers.kafka.bootstrap,
+        redis_url=servers.fresh_redis(),
+        lake=servers.fresh_lake(monkeypatch),
+        topic_prefix=f"t{secrets.token_hex(4)}",
+        sources=(),
+        topic_partitions=4,
+        lake_commit_s=0.5,
+        hash_key=secrets.token_hex(32),
+        deadletter_public_keys=(new_key_pair().public,),
+        max_text_chars=20_000,
+    )
+
+
+@pytest.fixture
+def whole_way(settings: Settings, tmp_path: Path) -> Iterator[WholeWay]:
+    settings = msgspec.structs.replace(settings, sources=(settings.topic("events"),))
+    way = WholeWay(settings, tmp_path)
+    way.pipeline.start()
+    way.pipeline.await_ready()
+    yield way
+    way.pipeline.close()
+
+
+def _in_mid_run(way: WholeWay, events: list[FeedbackEvent], disturb: Callable[[], None]) -> None:
+    """Send events and disturb once a third of them has landed, while the others are on their way."""
+    failed: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            way.send(events)
+        except BaseException as exc:
+            failed.append(exc)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    wait_until(lambda: bool(failed) or way.pipeline.landed() > len(events) // 3, 120, "a third of the events")
+    disturb()
+    sending.join()
+    assert not failed
+
+
+@pytest.mark.timeout(600)
+def test_the_same_input_gives_the_same_balance_as_on_embedded_parts(whole_way: WholeWay) -> None:
+    events = list(made_up(INTERACTIONS))
+    whole_way.send(events)
+    result = whole_way.balance()
+    assert result.adds_up
+    assert result.received["interaction"] == INTERACTIONS
+    assert (result.lost, result.double, result.replayed) == (0, 0, 0)
+    assert result.dead_lettered == 1
+    assert result.duplicates > 0
+    assert {"empty_output", "consent_missing", "consent_withdrawn"} <= result.rejected.keys()
+
+
+@pytest.mark.timeout(600)
+def test_the_real_dialogues_give_the_balance_that_they_gave_embedded(whole_way: WholeWay, dialogues: Path) -> None:
+    events = [event for event in read_events(dialogues, "hh", "acme", 10**6) if isinstance(event, FeedbackEvent)][
+        :2_000
+    ]
+    whole_way.send(events)
+    result = whole_way.balance()
+    assert result.adds_up
+    assert result.samples + result.duplicates + sum(result.rejected.values()) == 1_000
+
+
+@pytest.mark.timeout(600)
+def test_workers_and_sink_killed_in_mid_run_and_restarted_lose_nothing_and_double_nothing(whole_way: WholeWay) -> None:
+    pipeline = whole_way.pipeline
+
+    def kill_and_restart() -> None:
+        for role in Role:
+            pipeline.processes[role].kill()
+        pipeline.start()
+
+    _in_mid_run(whole_way, list(made_up(INTERACTIONS)), kill_and_restart)
+    result = whole_way.balance()
+    assert result.adds_up
+    assert (result.lost, result.double, result.replayed) == (0, 0, 0)
+    assert result.dead_lettered == 1
+
+
+@pytest.mark.timeout(600)
+def test_redis_flushed_in_mid_run_loses_no_event_and_doubles_none(whole_way: WholeWay) -> None:
+    def flush() -> None:
+        with redis.Redis.from_url(whole_way.settings.redis_url) as client:
+            client.flushdb()
+
+    _in_mid_run(whole_way, list(made_up(INTERACTIONS)), flush)
+    result = whole_way.balance()
+    assert result.adds_up
+    assert (result.lost, result.double, result.replayed) == (0, 0, 0)
+
+
+@pytest.mark.timeout(600)
+def test_redis_away_for_a_while_is_waited_for(whole_way: WholeWay, servers: Servers) -> None:
+    def restart() -> None:
+        servers.redis.stop()
+        servers.redis.start()
+
+    _in_mid_run(whole_way, list(made_up(INTERACTIONS)), restart)
+    result = whole_way.balance()
+    assert result.adds_up
+    assert (result.lost, result.double, result.replayed) == (0, 0, 0)
+
+
+@pytest.mark.timeout(600)
+def test_kafka_restarted_in_mid_run_loses_nothing_and_doubles_nothing(whole_way: WholeWay, servers: Servers) -> None:
+    def restart() -> None:
+        servers.kafka.kill()
+        servers.kafka.start()
+
+    _in_mid_run(whole_way, list(made_up(INTERACTIONS)), restart)
+    result = whole_way.balance()
+    assert result.adds_up
+    assert (result.lost, result.double, result.replayed) == (0, 0, 0)
