@@ -24,8 +24,8 @@ def stage(
     """Run one stage on stdin, a JSON object a line, to stdout.
 
     redact reads {"text"} and adds `redacted` and `entities` [{type, start, end, score}]. dedup reads {"id", "text"}
-    and, if given, "prompt", and adds `duplicate_of` (null or the first one's id) and `similarity`. A bad line is reported on
-    stderr with its number and answered with {"error"}; the filter goes on and exits 1 in the end.
+    and, if given, "prompt", and adds `duplicate_of` (null or the first one's id) and `similarity`. A bad line is
+    reported on stderr with its number and answered with {"error"}; the filter goes on and exits 1 in the end.
     """
     if name not in STAGES:
         raise SettingError("NAME", name, f"must be one of {', '.join(STAGES)}")

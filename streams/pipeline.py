@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -19,7 +18,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -72,10 +71,10 @@ class Process:
         self.role = role
         self._settings = msgspec.structs.replace(settings, metrics_port=_free_port())
         self._log = log
-        self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-        with log.open("ab") as err:
+        self._report = log.with_suffix(".report")
+        with log.open("ab") as err, self._report.open("wb") as out:
             self._child = subprocess.Popen(
-                [*role.command, "--report"], env=_environ(self._settings), stdout=self._out, stderr=err
+                [*role.command, "--report"], env=_environ(self._settings), stdout=out, stderr=err
             )
 
     @property
@@ -112,8 +111,7 @@ class Process:
             raise ProcessDied(f"{self.role} did not stop within {_STOP_S:.0f} s:\n{self._tail()}") from None
         if status != 0:
             raise ProcessDied(f"{self.role} ended with status {status}:\n{self._tail()}")
-        self._out.seek(0)
-        return self._out.read().splitlines()[-1]
+        return self._report.read_bytes().splitlines()[-1]
 
     def kill(self) -> None:
         """SIGKILL it."""

@@ -1,0 +1,234 @@
+"""The Delta adapter of `streams.lake.ports`; the only module that knows deltalake.
+
+A table's watermarks are its app transactions. What delta-rs does with them, and why it is not enough (tests hold it):
+
+- a *concurrent* use of the same app id is refused, whatever the retries: `CommitFailedError`, also when the commit
+  that it ran into was its own, sent twice by the HTTP client after a lost answer. So that is an unknown outcome.
+- a later commit may set a lower version: whoever comes late must look himself before he writes.
+- commits of different app ids are retried on top of each other, which plain appends are meant for.
+- without `last_updated` a transaction never expires in delta-rs; Spark drops it once
+  `delta.setTransactionRetentionDuration` is set, so a table with that property is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import DeltaError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow import fs as pafs
+
+from schemas.tables import Table
+from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, SettingError
+from streams.lake.delta_log import AppTransactions
+from streams.lake.ports import TableSize
+
+COMMIT_RETRIES: Final = 15
+"""How often an append is tried on top of other writers' appends; with four writers one or two are needed."""
+
+KEY_FILES: Final = 512
+"""At most so many of the newest files are read for their keys: about a second on S3."""
+
+STORAGE_BOUNDS: Final[Mapping[str, str]] = {
+    "timeout": "20s",
+    "connect_timeout": "5s",
+    "max_retries": "3",
+    "retry_timeout": "20s",
+}
+"""A request ends within these, so that the sink notices and goes on polling Kafka."""
+
+# Only these columns get statistics in the log: enough to prune files, and no text of a person stays in the log after
+# the row was erased.
+_WITH_STATISTICS: Final = (
+    "kind",
+    "entry_topic_id",
+    "entry_partition",
+    "entry_offset",
+    "occurred_at",
+    "received_at",
+    "revision",
+    "reason",
+)
+_RETENTION: Final = "delta.setTransactionRetentionDuration"
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class DeltaLake:
+    """Tables under `root`: a folder, or `s3://bucket/path` with credentials and endpoint from `AWS_*`."""
+
+    def __init__(self, root: str, environ: Mapping[str, str] | None = None) -> None:
+        self._root = root.rstrip("/")
+        self._options = storage_options(root, os.environ if environ is None else environ)
+
+    def create(self, table: Table) -> DeltaTableStore:
+        """See `ports.Lake`."""
+        uri = self._uri(table)
+        with _reading(table):
+            if not DeltaTable.is_deltatable(uri, self._options):
+                try:
+                    self._make(table)
+                except DeltaError:
+                    if not DeltaTable.is_deltatable(uri, self._options):
+                        raise  # else another process made it in the same moment
+        return DeltaTableStore(table, uri, self._options)
+
+    def find(self, table: Table) -> DeltaTableStore | None:
+        """See `ports.Lake`."""
+        with _reading(table):
+            if not DeltaTable.is_deltatable(self._uri(table), self._options):
+                return None
+        return DeltaTableStore(table, self._uri(table), self._options)
+
+    def _make(self, table: Table) -> None:
+        columns = [name for name in _WITH_STATISTICS if name in table.schema.names]
+        DeltaTable.create(
+            self._uri(table),
+            table.schema,
+            partition_by=["day"],
+            name=table.name,
+            description=table.doc,
+            configuration={"delta.dataSkippingStatsColumns": ",".join(columns)},
+            storage_options=self._options,
+        )
+
+    def _uri(self, table: Table) -> str:
+        return f"{self._root}/{table.name}"
+
+
+class DeltaTableStore:
+    """One Delta table; see `ports.TableStore`."""
+
+    def __init__(self, table: Table, uri: str, options: dict[str, str]) -> None:
+        self._table = table
+        self._uri = uri
+        self._options = options
+        self._files = pafs.PyFileSystem(DeltaStorageHandler(uri, options))
+        self._handle: DeltaTable | None = None
+        self._transactions: AppTransactions | None = None
+
+    @property
+    def table(self) -> Table:
+        """See `ports.TableStore`."""
+        return self._table
+
+    def watermarks(self) -> Mapping[str, int]:
+        """See `ports.TableStore`."""
+        return dict(self._newest()[1])
+
+    def append(self, rows: pa.Table, expected: Mapping[str, int | None], watermarks: Mapping[str, int]) -> int:
+        """See `ports.TableStore`.
+
+        1 look at the newest version → 2 its watermarks must be those expected → 3 rows and watermarks in one commit
+        onto that version: a commit in between that sets one of the same watermarks makes it fail.
+        """
+        # 1
+        handle, found = self._newest()
+        # 2
+        moved = sum(found.get(name) != offset for name, offset in expected.items())
+        if moved:
+            raise FencedError(f"{self._table.name}: {moved} of {len(expected)} watermarks were set by another writer")
+        # 3
+        try:
+            write_deltalake(
+                handle,
+                rows,
+                mode="append",
+                schema_mode="merge",
+                writer_properties=WriterProperties(compression="ZSTD"),
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction(name, offset) for name, offset in watermarks.items()],
+                    max_commit_retries=COMMIT_RETRIES,
+                ),
+            )
+        except Exception as exc:
+            self._handle = None
+            raise CommitStateUnknown(f"{self._table.name}: {type(exc).__name__}") from exc
+        return handle.version()
+
+    def recent_keys(self, limit: int) -> list[tuple[str | int | None, ...]]:
+        """See `ports.TableStore`. Also bounded by `KEY_FILES`, so fewer where commits are small."""
+        paths: list[str] = []
+        held = 0
+        for file in sorted(self._added(), key=lambda file: -int(file["modification_time"])):
+            if held >= limit or len(paths) == KEY_FILES:
+                break
+            paths.append(file["path"])
+            held += file["num_records"] or 0
+        if not paths:
+            return []
+        with _reading(self._table):
+            schema = pa.schema([self._table.schema.field(name) for name in self._table.key])
+            dataset = ds.dataset(paths[::-1], schema=schema, format="parquet", filesystem=self._files)
+            keys = dataset.to_table()
+        columns = [column.to_pylist() for column in keys.slice(max(0, keys.num_rows - limit)).columns]
+        return list(zip(*columns, strict=True))
+
+    def size(self) -> TableSize:
+        """See `ports.TableStore`."""
+        files = self._added()
+        rows = sum(file["num_records"] or 0 for file in files)
+        return TableSize(rows, self._newest()[0].version(), len(files), sum(file["size_bytes"] for file in files))
+
+    def dataset(self) -> ds.Dataset:
+        """See `ports.TableStore`."""
+        handle, _ = self._newest()
+        with _reading(self._table):
+            return handle.to_pyarrow_dataset()
+
+    def _added(self) -> list[dict[str, Any]]:
+        handle, _ = self._newest()
+        with _reading(self._table):
+            actions = pa.table(handle.get_add_actions(flatten=True))
+        return list(actions.select(["path", "size_bytes", "modification_time", "num_records"]).to_pylist())
+
+    def _newest(self) -> tuple[DeltaTable, Mapping[str, int]]:
+        try:
+            with _reading(self._table):
+                if self._handle is None or self._transactions is None:
+                    # The log first: a checkpoint that is newer than the handle only makes the fence stricter.
+                    self._transactions = AppTransactions(self._files)
+                    self._handle = DeltaTable(self._uri, storage_options=self._options)
+                    _check(self._table, self._handle)
+                else:
+                    self._handle.update_incremental()
+                self._transactions.follow(self._handle.version())
+                return self._handle, self._transactions.latest
+        except LakeUnavailable:
+            self._handle = None
+            raise
+
+
+def storage_options(root: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Options of delta-rs for a root: none for a folder; for S3 the `AWS_*` variables and conditional writes."""
+    if not root.startswith("s3://"):
+        return {}
+    options = {name: value for name, value in environ.items() if name.startswith("AWS_")}
+    endpoint = options.get("AWS_ENDPOINT_URL", "")
+    if endpoint:
+        options.setdefault("AWS_REGION", options.get("AWS_DEFAULT_REGION", "us-east-1"))
+    if endpoint.startswith("http://"):
+        options.setdefault("AWS_ALLOW_HTTP", "true")
+    return {**options, **STORAGE_BOUNDS, "aws_conditional_put": "etag"}
+
+
+def _check(table: Table, handle: DeltaTable) -> None:
+    if _RETENTION in handle.metadata().configuration:
+        mend = "unset it: without its old watermarks the table would take rows twice"
+        raise SettingError(f"{table.name}: {_RETENTION}", handle.metadata().configuration[_RETENTION], mend)
+
+
+@contextmanager
+def _reading(table: Table) -> Iterator[None]:
+    """Nothing is written inside, so whatever fails can be tried again. No row is in sight, so the text may be shown."""
+    try:
+        yield
+    except (OSError, DeltaError) as exc:
+        problem = " ".join(_ANSI.sub("", str(exc)).split())
+        raise LakeUnavailable(f"{table.name}: {type(exc).__name__}: {problem[:300]}") from exc
