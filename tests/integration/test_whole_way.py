@@ -163,7 +163,9 @@ def test_redis_flushed_in_mid_run_loses_no_event_and_the_lake_decides_what_it_fo
         with redis.Redis.from_url(whole_way.settings.redis_url) as client:
             client.flushdb()
 
-    _in_mid_run(whole_way, list(made_up(INTERACTIONS)), flush)
+    # All interactions first, so that those which were forgotten still had their feedback before them.
+    events = sorted(made_up(INTERACTIONS), key=lambda event: event.kind != "interaction")
+    _in_mid_run(whole_way, events, flush)
     whole_way.pipeline.await_drained(180)
     republished = reconcile(
         connect(whole_way.settings.lake), whole_way.settings, GaplessProducer(whole_way.settings), 0
