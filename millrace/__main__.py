@@ -3,35 +3,67 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from millrace import collector, demo, doctor, ingest, keys, lake, run, sink, stage, topics, worker
-from schemas.errors import SchemaError
-from streams.errors import SettingError, StreamError
+COMMANDS: Final = {
+    "demo": "The whole way of an event on this machine, with made-up events.",
+    "run": "Files of events into a lake, on this machine alone.",
+    "ingest": "Files of events to a running collector.",
+    "collector": "Role: take events over HTTP.",
+    "worker": "Role: the agents redact and curate.",
+    "sink": "Role: from Kafka into the lake.",
+    "stage": "One stage as a filter, NDJSON in and out.",
+    "lake": "Tables and views, SQL over them, reconciliation.",
+    "keys": "The collector's API keys, and the key pair for dead letters.",
+    "topics": "Create or check Kafka's topics.",
+    "doctor": "What is configured, what answers, what is wrong, and the mend.",
+}
+"""Subcommand → what it is for. Each is the module of its name: a role loads only what it needs."""
+
+
+class _Subcommands(TyperGroup):
+    """Loads a subcommand's module when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"millrace.{cmd_name}")
+        app = getattr(module, "app", None)
+        if app is None:
+            app = typer.Typer(add_completion=False)
+            app.command()(getattr(module, cmd_name))
+        command = typer.main.get_command(app)
+        command.name, command.short_help = cmd_name, COMMANDS[cmd_name]
+        return command
+
 
 app = typer.Typer(
     name="millrace",
+    cls=_Subcommands,
     help="Turns the feedback of LLM apps into a curated, PII-free lake of training samples.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(demo.demo)
-app.command()(run.run)
-app.command()(ingest.ingest)
-app.command()(collector.collector)
-app.command()(worker.worker)
-app.command()(sink.sink)
-app.command()(stage.stage)
-app.command()(doctor.doctor)
-app.add_typer(lake.app, name="lake")
-app.add_typer(keys.app, name="keys")
-app.add_typer(topics.app, name="topics")
+
+
+@app.callback()
+def _millrace() -> None:
+    """Only subcommands do anything."""
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 done with complaints, 2 wrong use or setting, 3 a dependency is away."""
+    from schemas.errors import SchemaError
+    from streams.errors import SettingError, StreamError
+
     try:
         app()
     except SettingError as exc:

@@ -10,7 +10,7 @@ from rich.console import Console
 from streams.brokers import check_topics, create_topics
 from streams.settings import load
 
-app = typer.Typer(help="Create or check Kafka's topics.", no_args_is_help=True)
+app = typer.Typer(help="Create or check Kafka's topics.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()

@@ -101,9 +101,8 @@ class Process:
         if not self.alive:
             raise ProcessDied(f"{self.role} ended with status {self._child.returncode}:\n{self._tail()}")
 
-    def stop(self) -> bytes:
-        """End it with SIGTERM and return its report, a line of JSON. Raises `ProcessDied` if it did not end well."""
-        self._child.send_signal(signal.SIGTERM)
+    def stopped(self) -> bytes:
+        """Wait for it to end after SIGTERM; its report, a line of JSON. Raises `ProcessDied` if it did not end well."""
         try:
             status = self._child.wait(_STOP_S)
         except subprocess.TimeoutExpired:
@@ -165,8 +164,12 @@ class Pipeline:
         wait_until(self.drained, deadline_s, "everything to become rows")
 
     def stop(self) -> Reports:
-        """Stop every role, the sink last, and return what they did."""
-        reports = {role: process.stop() for role, process in self.processes.items() if process.alive}
+        """Stop the agents, then the sink, and return what they did. Raises `ProcessDied`."""
+        reports = {}
+        for roles in ((Role.REDACT, Role.CURATE), (Role.SINK,)):
+            for role in roles:
+                self.processes[role].signal(signal.SIGTERM)
+            reports |= {role: self.processes[role].stopped() for role in roles}
         self.close()
         return Reports(
             msgspec.json.decode(reports[Role.SINK], type=SinkReport),
