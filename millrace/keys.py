@@ -18,7 +18,9 @@ from streams.collector.keys import Key, KeyFile
 from streams.errors import StreamError
 from streams.redaction.sealing import new_key_pair
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The API keys of the collector (MILLRACE_COLLECTOR_KEYS_FILE).")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The API keys of the collector (MILLRACE_COLLECTOR_KEYS_FILE)."
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 

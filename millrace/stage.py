@@ -11,11 +11,13 @@ import typer
 
 from schemas.errors import InvalidEvent
 from schemas.intake import parse_json
+from streams import logs
 from streams.errors import SettingError
 from streams.stages import dedup as deduping
 
 Filter = Callable[[Mapping[str, Any]], dict[str, Any]]
 STAGES = ("redact", "dedup")
+_SAMPLE_TEXTS = ("instruction", "input", "output")
 
 
 def stage(
@@ -23,12 +25,14 @@ def stage(
 ) -> None:
     """Run one stage on stdin, a JSON object a line, to stdout.
 
-    redact reads {"text"} and adds `redacted` and `entities` [{type, start, end, score}]. dedup reads {"id", "text"}
-    and, if given, "prompt", and adds `duplicate_of` (null or the first one's id) and `similarity`. A bad line is
-    reported on stderr with its number and answered with {"error"}; the filter goes on and exits 1 in the end.
+    redact reads {"text"} or a sample {"instruction", "input", "output"}, and adds `redacted` and `entities` [{type,
+    start, end, score}], for a sample by field. dedup reads {"id", "text"} and, if given, "prompt", and adds
+    `duplicate_of` (null or the first one's id) and `similarity`. A bad line is reported on stderr with its number and
+    answered with {"error"}; the filter goes on and exits 1 in the end.
     """
     if name not in STAGES:
         raise SettingError("NAME", name, f"must be one of {', '.join(STAGES)}")
+    logs.configure("ERROR")
     apply = _redact() if name == "redact" else _dedup()
     failed = False
     for number, line in enumerate(sys.stdin.buffer, start=1):
@@ -55,16 +59,22 @@ def _redact() -> Filter:
 
     analyzer = PresidioAnalyzer()
 
-    def apply(given: Mapping[str, Any]) -> dict[str, Any]:
-        text = _text(given, "text")
+    def redact(text: str) -> tuple[str, list[dict[str, Any]]]:
         findings = sorted(analyzer.analyze(text), key=lambda finding: (finding.start, finding.end))
         pieces, end = [], 0
         for finding in covering(findings):
             pieces += [text[end : finding.start], f"<{finding.type}>"]
             end = finding.end
+        return "".join((*pieces, text[end:])), [finding._asdict() for finding in findings]
+
+    def apply(given: Mapping[str, Any]) -> dict[str, Any]:
+        if "text" in given or "output" not in given:
+            redacted, entities = redact(_text(given, "text"))
+            return {"redacted": redacted, "entities": entities}
+        fields = {field: redact(_text(given, field)) for field in _SAMPLE_TEXTS if given.get(field) is not None}
         return {
-            "redacted": "".join((*pieces, text[end:])),
-            "entities": [finding._asdict() for finding in findings],
+            "redacted": {field: text for field, (text, _) in fields.items()},
+            "entities": [{"field": field, **entity} for field, (_, found) in fields.items() for entity in found],
         }
 
     return apply

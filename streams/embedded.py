@@ -27,7 +27,7 @@ from streams.balance import Balance, balance, positions
 from streams.brokers import EMBEDDED_PARTITIONS, RETENTION_MS, EmbeddedBroker, GaplessProducer
 from streams.errors import StreamError
 from streams.feed import Fed, Source, feed
-from streams.importers import file_id, read_events
+from streams.importers import BadLine, file_id, read_events
 from streams.lake.query import connect
 from streams.pipeline import Pipeline, Reports
 from streams.redaction.sealing import new_key_pair
@@ -151,7 +151,8 @@ def _feed_all(
     inputs: Sequence[Input], ids: Sequence[str], settings: Settings, pipeline: Pipeline, progress: Progress
 ) -> Fed:
     producer, codec = GaplessProducer(settings), Codec()
-    ledgers, unreadable = [], []
+    ledgers: list[pa.Table] = []
+    unreadable: list[tuple[str, BadLine]] = []
     for (topic, tenant), item, topic_id in zip(settings.tenant_of_source.items(), inputs, ids, strict=True):
         earlier = sum(len(ledger) for ledger in ledgers)
         source = Source(

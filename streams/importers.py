@@ -83,7 +83,7 @@ def _openai_chat(line: Mapping[str, object]) -> list[Judged]:
     if not isinstance(given, dict):
         raise InvalidEvent("input", "is required with preferred_output")
     pairs = (("preferred_output", 1.0), ("non_preferred_output", 0.0))
-    judged = []
+    judged: list[Judged] = []
     for name, value in pairs:
         answer, prompt = line.get(name), given.get("messages")
         if not isinstance(answer, list) or not isinstance(prompt, list):
@@ -110,7 +110,7 @@ FORMAT_NAMES: Final = ("events", *FORMATS)
 
 def _judged(line: Mapping[str, object]) -> Judged:
     """The interaction and judgement of a line whose fields are an interaction's."""
-    shaped = {"event_id": "-", "interaction_id": "-", "interaction": {**line}}
+    shaped: dict[str, object] = {"event_id": "-", "interaction_id": "-", "interaction": {**line}}
     shaped |= {name: line[name] for name in ("score", "scores") if line.get(name) is not None}
     event = event_from_json(shaped)
     assert event.interaction is not None

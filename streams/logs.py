@@ -36,11 +36,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send all logs to stderr as JSON lines; libraries speak from WARNING on."""
+    """Send all logs to stderr as JSON lines; libraries speak from WARNING on, with DEBUG from INFO on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.INFO if level == "DEBUG" else logging.WARNING)
     # Its warnings list the languages that we did not ask for.
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)

@@ -165,7 +165,7 @@ class Pipeline:
 
     def stop(self) -> Reports:
         """Stop the agents, then the sink, and return what they did. Raises `ProcessDied`."""
-        reports = {}
+        reports: dict[Role, bytes] = {}
         for roles in ((Role.REDACT, Role.CURATE), (Role.SINK,)):
             for role in roles:
                 self.processes[role].signal(signal.SIGTERM)

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +71,16 @@ class Collector:
         except OSError:
             return 0
 
-    def post(self, body: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
+    def post(self, body: bytes) -> tuple[int, Message, dict[str, Any]]:
         request = urllib.request.Request(
             self.url + "/v1/events", body, {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, dict(answer.headers), json.load(answer)
+                return answer.status, answer.headers, json.load(answer)
         except urllib.error.HTTPError as exc:
             with exc:
-                return exc.code, dict(exc.headers), json.load(exc)
+                return exc.code, exc.headers, json.load(exc)
 
 
 @pytest.fixture
@@ -172,6 +173,38 @@ def test_events_that_the_client_spooled_while_the_broker_was_away_arrive_even_af
     assert {event.kind for event in events} == {"interaction", "score"}
     assert {event.interaction_id for event in events} == {name}
     assert len({event.event_id for event in events}) == 2
+
+
+def test_ingest_sends_a_file_whole_and_reports_what_is_refused(collector: Collector, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    lines = [event_to_json(event).decode() for event in made_up(300)]
+    file.write_text("\n".join([*lines[:5], "broken", *lines[5:]]))
+    done = subprocess.run(
+        [sys.executable, "-m", "millrace", "ingest", str(file), "--to", collector.url, "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "MILLRACE_API_KEY": collector.key},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout) == {"accepted": len(lines), "refused": 0, "unreadable": 1}
+    assert "line 6: not JSON" in done.stderr
+    assert len(in_kafka(collector.settings, len(lines))) == len(lines)
+
+
+def test_ingest_with_a_wrong_key_says_so(collector: Collector, tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text(json.dumps(THUMB))
+    done = subprocess.run(
+        [sys.executable, "-m", "millrace", "ingest", str(file), "--to", collector.url, "--key", "wrong"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "MILLRACE_API_KEY" in done.stderr) == (2, True)
 
 
 def test_sigterm_ends_it_well(collector: Collector) -> None:

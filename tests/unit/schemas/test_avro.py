@@ -14,7 +14,7 @@ from schemas import avro
 from schemas.errors import IncompatibleSchemaError, UndecodableRecord
 from schemas.events import FeedbackEvent, Interaction, Message, Score, ToolCall
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
 MESSAGES = st.builds(
     Message,

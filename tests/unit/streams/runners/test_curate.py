@@ -20,6 +20,7 @@ from streams.runners import curate as curating
 from streams.runners.curate import CurateRunner
 from streams.runners.dead_letters import DeadLetters
 from streams.settings import Settings
+from streams.stages.join import InteractionLog
 from streams.state.sqlite import SqliteState
 from tests.events import interaction, record, redacted
 
@@ -163,7 +164,7 @@ def test_an_event_on_which_a_stage_raises_is_sealed_away_and_the_others_go_on(
 ) -> None:
     judge = curating._judge
 
-    def raising(log: curating.InteractionLog) -> object:
+    def raising(log: InteractionLog) -> object:
         if any(event.interaction_id == "bad" for event in log.events):
             raise RuntimeError("a bug")
         return judge(log)
