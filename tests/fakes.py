@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from schemas.tables import Table
 from streams.brokers import Outgoing
+from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable
+from streams.lake.ports import TableSize
 from streams.redaction import Finding
 
 
@@ -32,3 +38,105 @@ class AtAnalyzer:
 
     def analyze(self, text: str) -> list[Finding]:
         return [Finding("AT", match.start(), match.end(), 1.0) for match in re.finditer(r"@\w+", text)]
+
+
+class FakeLake:
+    """A `streams.lake.ports.Lake` in memory, with failures to order.
+
+    `failures` are taken one an append, by table: "away" nothing was written, "before" an unknown outcome that did not
+    land, "after" one that did, "late" one that lands at `land`, unless another commit came first. With `away` set
+    nothing answers.
+    """
+
+    def __init__(self) -> None:
+        self.tables: dict[str, FakeTable] = {}
+        self.failures: dict[str, list[str]] = {}
+        self.away = False
+
+    def create(self, table: Table) -> FakeTableStore:
+        if self.away:
+            raise LakeUnavailable("away")
+        return FakeTableStore(self, self.tables.setdefault(table.name, FakeTable(table)))
+
+    def find(self, table: Table) -> FakeTableStore | None:
+        if self.away:
+            raise LakeUnavailable("away")
+        return FakeTableStore(self, self.tables[table.name]) if table.name in self.tables else None
+
+    def land(self) -> None:
+        """Let the late commits arrive."""
+        for table in self.tables.values():
+            for version, rows, watermarks in table.late:
+                if version == table.version:
+                    table.commit(rows, watermarks)
+            table.late.clear()
+
+
+class FakeTable:
+    """What all stores of one table share."""
+
+    def __init__(self, contract: Table) -> None:
+        self.contract = contract
+        self.commits: list[pa.Table] = []
+        self.watermarks: dict[str, int] = {}
+        self.late: list[tuple[int, pa.Table, dict[str, int]]] = []
+
+    @property
+    def version(self) -> int:
+        return len(self.commits)
+
+    @property
+    def rows(self) -> pa.Table:
+        return pa.concat_tables([self.contract.schema.empty_table(), *self.commits])
+
+    def commit(self, rows: pa.Table, watermarks: Mapping[str, int]) -> None:
+        self.commits.append(rows)
+        self.watermarks |= watermarks
+
+
+class FakeTableStore:
+    """A `streams.lake.ports.TableStore` of a `FakeLake`."""
+
+    def __init__(self, lake: FakeLake, shared: FakeTable) -> None:
+        self._lake = lake
+        self._shared = shared
+
+    @property
+    def table(self) -> Table:
+        return self._shared.contract
+
+    def watermarks(self) -> Mapping[str, int]:
+        return dict(self._answering().watermarks)
+
+    def append(self, rows: pa.Table, expected: Mapping[str, int | None], watermarks: Mapping[str, int]) -> int:
+        shared = self._answering()
+        failures = self._lake.failures.get(self.table.name, [])
+        failure = failures.pop(0) if failures else ""
+        if failure == "away":
+            raise LakeUnavailable("away")
+        if any(shared.watermarks.get(name) != offset for name, offset in expected.items()):
+            raise FencedError("another writer")
+        if failure == "late":
+            shared.late.append((shared.version, rows, dict(watermarks)))
+        if failure not in ("before", "late"):
+            shared.commit(rows, watermarks)
+        if failure:
+            raise CommitStateUnknown(failure)
+        return shared.version
+
+    def recent_keys(self, limit: int) -> list[tuple[str | int | None, ...]]:
+        rows = self._answering().rows.select(self.table.key)
+        columns = [column.to_pylist() for column in rows.slice(max(0, rows.num_rows - limit)).columns]
+        return list(zip(*columns, strict=True))
+
+    def size(self) -> TableSize:
+        shared = self._answering()
+        return TableSize(shared.rows.num_rows, shared.version, shared.version, shared.rows.nbytes)
+
+    def dataset(self) -> ds.Dataset:
+        return ds.dataset(self._answering().rows)
+
+    def _answering(self) -> FakeTable:
+        if self._lake.away:
+            raise LakeUnavailable("away")
+        return self._shared

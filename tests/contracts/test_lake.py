@@ -1,0 +1,140 @@
+"""One suite for the lake port: the fake, Delta in a folder and Delta on S3 give the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from schemas.tables import DEAD_LETTERS, EVENTS, SAMPLES, Table, arrow_table, event_row
+from streams.errors import FencedError
+from streams.lake.delta import DeltaLake
+from streams.lake.ports import Lake
+from tests.events import redacted
+from tests.fakes import FakeLake
+from tests.servers import Servers
+
+OpenLake = Callable[[], Lake]
+
+
+@pytest.fixture(params=["fake", "delta", "delta on s3"])
+def open_lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenLake:
+    """Opens the same lake again and again, as different processes would."""
+    if request.param == "fake":
+        fake = FakeLake()
+        return lambda: fake
+    if request.param == "delta":
+        return lambda: DeltaLake(str(tmp_path / "lake"))
+    servers: Servers = request.getfixturevalue("servers")
+    root = servers.fresh_lake(monkeypatch)
+    return lambda: DeltaLake(root)
+
+
+def rows(*numbers: int) -> pa.Table:
+    return arrow_table(EVENTS, [event_row(redacted(f"e{number}", at=number)) for number in numbers])
+
+
+def none(table: Table) -> pa.Table:
+    return arrow_table(table, [])
+
+
+def test_a_table_is_found_once_it_was_created(open_lake: OpenLake) -> None:
+    assert open_lake().find(EVENTS) is None
+    open_lake().create(EVENTS)
+    open_lake().create(EVENTS)
+    found = open_lake().find(EVENTS)
+    assert found is not None
+    assert found.table is EVENTS
+    assert open_lake().find(SAMPLES) is None
+
+
+def test_a_new_table_has_neither_rows_nor_watermarks(open_lake: OpenLake) -> None:
+    store = open_lake().create(DEAD_LETTERS)
+    assert store.watermarks() == {}
+    assert store.recent_keys(10) == []
+    assert store.size()[:3] == (0, 0, 0)
+    assert store.dataset().to_table().num_rows == 0
+
+
+def test_rows_and_watermarks_come_with_one_version(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    assert store.append(rows(1, 2), {"read:t/0": None}, {"read:t/0": 2, "entry:redacted/0/raw/0": 2}) == 1
+    other = open_lake().create(EVENTS)
+    assert other.watermarks() == {"read:t/0": 2, "entry:redacted/0/raw/0": 2}
+    assert other.size()[:2] == (2, 1)
+    assert other.dataset().to_table(columns=["event_id"]).column("event_id").to_pylist() == ["e1", "e2"]
+
+
+def test_rows_come_back_as_they_were(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    store.append(rows(1), {}, {})
+    back = open_lake().create(EVENTS).dataset().to_table()
+    assert back.select(EVENTS.schema.names).to_pylist() == rows(1).to_pylist()
+
+
+def test_a_commit_without_rows_moves_watermarks(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    store.append(none(EVENTS), {"read:t/0": None}, {"read:t/0": 7})
+    assert open_lake().create(EVENTS).watermarks() == {"read:t/0": 7}
+    assert store.size()[:2] == (0, 1)
+
+
+def test_watermarks_that_a_commit_does_not_set_stay(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    store.append(rows(1), {}, {"read:t/0": 1, "read:t/1": 5})
+    store.append(rows(2), {"read:t/0": 1}, {"read:t/0": 2})
+    assert open_lake().create(EVENTS).watermarks() == {"read:t/0": 2, "read:t/1": 5}
+
+
+@pytest.mark.parametrize("expected", [None, 0, 1, 3])
+def test_a_watermark_other_than_expected_fences_and_writes_nothing(open_lake: OpenLake, expected: int | None) -> None:
+    store = open_lake().create(EVENTS)
+    store.append(rows(1), {"read:t/0": None}, {"read:t/0": 2})
+    with pytest.raises(FencedError):
+        store.append(rows(2), {"read:t/0": expected}, {"read:t/0": 9})
+    assert store.watermarks() == {"read:t/0": 2}
+    assert store.size().rows == 1
+
+
+def test_a_watermark_that_is_not_there_fences_too(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    with pytest.raises(FencedError):
+        store.append(rows(1), {"read:t/0": 0}, {"read:t/0": 1})
+
+
+def test_of_two_writers_of_a_partition_the_second_is_fenced(open_lake: OpenLake) -> None:
+    zombie, owner = open_lake().create(EVENTS), open_lake().create(EVENTS)
+    assert zombie.watermarks() == owner.watermarks() == {}
+    owner.append(rows(1), {"read:t/0": None}, {"read:t/0": 1})
+    with pytest.raises(FencedError):
+        zombie.append(rows(1), {"read:t/0": None}, {"read:t/0": 1})
+    assert owner.size().rows == 1
+
+
+def test_writers_of_different_partitions_do_not_disturb_each_other(open_lake: OpenLake) -> None:
+    one, other = open_lake().create(EVENTS), open_lake().create(EVENTS)
+    for number in range(3):
+        one.append(rows(number), {"read:t/0": number or None}, {"read:t/0": number + 1})
+        other.append(rows(10 + number), {"read:t/1": number or None}, {"read:t/1": number + 1})
+    assert one.watermarks() == other.watermarks() == {"read:t/0": 3, "read:t/1": 3}
+    assert one.size().rows == 6
+
+
+def test_recent_keys_are_the_newest_and_newest_last(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    for number in range(4):
+        store.append(rows(2 * number, 2 * number + 1), {}, {})
+    assert store.recent_keys(3)[-3:] == [("t", "e5"), ("t", "e6"), ("t", "e7")]
+    assert len(store.recent_keys(3)) == 3
+    assert len(store.recent_keys(100)) == 8
+
+
+def test_a_key_has_all_columns_of_the_table_s(open_lake: OpenLake) -> None:
+    from schemas.tables import dead_letter_row
+    from tests.outcomes import letter
+
+    store = open_lake().create(DEAD_LETTERS)
+    store.append(arrow_table(DEAD_LETTERS, [dead_letter_row(letter(at=4))]), {}, {})
+    assert store.recent_keys(5) == [("raw", 0, 4)]
