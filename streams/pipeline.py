@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from streams.brokers import GroupProgress
-from streams.errors import StreamError
+from streams.errors import BrokerUnavailable, StreamError
 from streams.settings import PREFIX, Settings, environment
 from streams.sink_report import SinkReport
 
@@ -132,6 +132,7 @@ class Pipeline:
         self.settings = settings
         self._logs = logs
         self.processes: dict[Role, Process] = {}
+        self._landed = 0
         self._progress = {role: GroupProgress(settings, f"{settings.topic_prefix}-{role}") for role in Role}
 
     def start(self, roles: Sequence[Role] = tuple(Role)) -> None:
@@ -144,20 +145,30 @@ class Pipeline:
         wait_until(lambda: all(process.ready() for process in self.processes.values()), deadline_s, "ready roles")
 
     def landed(self) -> int:
-        """About how many events are through: seen by `curate`, and in the sink's committed rows."""
+        """About how many events are through: seen by `curate`, and in the sink's committed rows.
+
+        While the broker is away it is as many as before.
+        """
         redacted = self.settings.topic("redacted")
-        through = min(self._done(Role.SINK, redacted), self._done(Role.CURATE, redacted))
-        return through + self._done(Role.SINK, self.settings.topic("deadletter"))
+        try:
+            through = min(self._done(Role.SINK, redacted), self._done(Role.CURATE, redacted))
+            self._landed = through + self._done(Role.SINK, self.settings.topic("deadletter"))
+        except BrokerUnavailable:
+            pass
+        return self._landed
 
     def drained(self) -> bool:
         """Whether everything that was produced before the call has become rows. Raises `ProcessDied`."""
         for process in self.processes.values():
             process.check()
-        return (
-            all(self._progress[Role.REDACT].behind(topic, self._partitions) == 0 for topic in self._sources)
-            and self._behind(Role.CURATE, "redacted", "replay") == 0
-            and self._behind(Role.SINK, "redacted", "curated", "deadletter") == 0
-        )
+        try:
+            return (
+                all(self._progress[Role.REDACT].behind(topic, self._partitions) == 0 for topic in self._sources)
+                and self._behind(Role.CURATE, "redacted", "replay") == 0
+                and self._behind(Role.SINK, "redacted", "curated", "deadletter") == 0
+            )
+        except BrokerUnavailable:
+            return False
 
     def await_drained(self, deadline_s: float = 600.0) -> None:
         """Return when drained. Raises `ProcessDied`, `TimeoutError`."""

@@ -206,6 +206,21 @@ def test_an_unknown_outcome_that_did_not_land_is_tried_again_with_the_same_rows(
     assert landed(lake) == ["e0-0"]
 
 
+def test_another_writer_s_commit_is_not_taken_for_an_attempt_in_doubt(lake: FakeLake) -> None:
+    zombie = started(lake)
+    offer(zombie, 0)
+    offer(zombie, 1)
+    lake.failures["events"] = ["before"]
+    with pytest.raises(CommitStateUnknown):
+        zombie.commit()
+    owner = started(lake)
+    offer(owner, 0)
+    owner.commit()
+    zombie.commit()
+    assert zombie.take_fenced() == {ONE}
+    assert (zombie.rows, landed(lake)) == (0, ["e0-0"])
+
+
 def test_records_that_came_after_an_attempt_in_doubt_are_not_taken_for_landed(lake: FakeLake) -> None:
     table = started(lake)
     offer(table, 0)
