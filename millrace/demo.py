@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +27,8 @@ QUESTIONS = (
     ),
     (
         "What was thrown away, and why?",
-        "SELECT reason, stage, count(*) AS n FROM rejected GROUP BY ALL ORDER BY n DESC",
+        "SELECT reason, stage, count(DISTINCT sample_id) AS interactions FROM rejected\n"
+        "GROUP BY ALL ORDER BY interactions DESC",
     ),
     (
         "What personal data was taken out?",
@@ -60,11 +62,8 @@ def demo(
         print_result(result)
         for question, query in QUESTIONS:
             _ask(console, lake, question, query)
-        console.print("\nAsk your own:", soft_wrap=True)
-        console.print(
-            f'  millrace lake sql --lake {lake} "select instruction, output, score from samples_current limit 5"',
-            soft_wrap=True,
-        )
+        ask = f'{sys.argv[0]} lake sql --lake {lake} "select instruction, output, score from samples_current limit 5"'
+        console.print(f"\nAsk your own:\n  {ask}", soft_wrap=True)
     if not result.balance.adds_up:
         raise typer.Exit(1)
 

@@ -97,6 +97,11 @@ def embedded_balance(tmp_path_factory: pytest.TempPathFactory) -> Balance:
     return embedded.run([embedded.Input(path, "events", "acme")], settings, lambda *_: None).balance
 
 
+def _settled(balance: Balance) -> Balance:
+    """A balance without who of two near duplicates came first: that depends on which partition was faster."""
+    return msgspec.structs.replace(balance, samples=balance.samples + balance.duplicates, duplicates=0)
+
+
 def _in_mid_run(way: WholeWay, events: list[FeedbackEvent], disturb: Callable[[], None]) -> None:
     """Send events and disturb once a third of them has landed, while the others are on their way."""
     failed: list[BaseException] = []
@@ -122,7 +127,7 @@ def test_the_same_input_gives_the_same_balance_as_on_embedded_parts(
     whole_way.send(list(made_up(INTERACTIONS)))
     result = whole_way.balance()
     assert result.adds_up
-    assert result == embedded_balance
+    assert _settled(result) == _settled(embedded_balance)
     assert result.received["interaction"] == INTERACTIONS
     assert (result.lost, result.double, result.replayed, result.dead_lettered) == (0, 0, 0, 1)
     assert result.duplicates > 0
@@ -152,7 +157,7 @@ def test_workers_and_sink_killed_in_mid_run_and_restarted_lose_nothing_and_doubl
         pipeline.start()
 
     _in_mid_run(whole_way, list(made_up(INTERACTIONS)), kill_and_restart)
-    assert whole_way.balance() == embedded_balance
+    assert _settled(whole_way.balance()) == _settled(embedded_balance)
 
 
 @pytest.mark.timeout(600)
@@ -186,7 +191,7 @@ def test_redis_away_for_a_while_is_waited_for(whole_way: WholeWay, servers: Serv
         servers.redis.start()
 
     _in_mid_run(whole_way, list(made_up(INTERACTIONS)), restart)
-    assert whole_way.balance() == embedded_balance
+    assert _settled(whole_way.balance()) == _settled(embedded_balance)
 
 
 @pytest.mark.timeout(600)
@@ -198,4 +203,4 @@ def test_kafka_killed_in_mid_run_and_started_again_loses_nothing_and_doubles_not
         servers.kafka.start()
 
     _in_mid_run(whole_way, list(made_up(INTERACTIONS)), restart)
-    assert whole_way.balance() == embedded_balance
+    assert _settled(whole_way.balance()) == _settled(embedded_balance)

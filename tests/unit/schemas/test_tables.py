@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -88,7 +89,7 @@ EVENT_PARTS = [
 
 
 @pytest.mark.parametrize("parts", EVENT_PARTS, ids=lambda parts: next(iter(parts)))
-def test_an_event_comes_back_out_of_its_row(parts: dict[str, object]) -> None:
+def test_an_event_comes_back_out_of_its_row(parts: dict[str, Any]) -> None:
     event = redacted("e", at=7, pii={"PERSON": 2}, **parts)
     assert [event_of(row) for row in arrow_table(EVENTS, [event_row(event)]).to_pylist()] == [event]
 
