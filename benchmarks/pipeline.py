@@ -3,7 +3,7 @@
     python benchmarks/pipeline.py [FILE] [--pairs N]
 
 Starts the servers that it needs, on free ports, and stops them. FILE is hh-rlhf NDJSON; default the dialogues under
-MILLRACE_TEST_DATA, else made-up events. At most 600 kB of events are on their way at any time, so that event-to-lake is
+MILLRACE_TEST_DATA, else made-up events. At most 1.2 MB of events are on their way at any time, so that event-to-lake is
 the latency of a stream under full load and not the length of a queue. The last line is one JSON object.
 """
 
@@ -43,7 +43,7 @@ from streams.settings import Settings
 
 PARTITIONS = 4
 COMMIT_S = 2.0
-WINDOW_BYTES = 600_000
+WINDOW_BYTES = 1_200_000
 
 
 def main() -> None:

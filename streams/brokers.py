@@ -247,22 +247,25 @@ class GroupProgress:
 
     def behind(self, topic: str, partitions: int) -> int:
         """Records of a topic that the group has not committed yet. Raises `BrokerUnavailable`."""
-        return sum(high - max(committed, low) for committed, low, high in self._offsets(topic, partitions))
+        try:
+            count = 0
+            for committed in self._committed(topic, partitions):
+                low, high = self._consumer.get_watermark_offsets(committed, timeout=30)
+                count += high - max(committed.offset, low)
+            return count
+        except KafkaException as exc:
+            raise BrokerUnavailable(exc.args[0].str()) from exc
 
     def done(self, topic: str, partitions: int) -> int:
         """Records of a topic that the group has committed. Raises `BrokerUnavailable`."""
-        return sum(max(committed, 0) for committed, _, _ in self._offsets(topic, partitions))
-
-    def _offsets(self, topic: str, partitions: int) -> list[tuple[int, int, int]]:
-        """Committed, lowest and next offset of each partition."""
-        wanted = [TopicPartition(topic, index) for index in range(partitions)]
         try:
-            return [
-                (committed.offset, *self._consumer.get_watermark_offsets(committed, timeout=30))
-                for committed in self._consumer.committed(wanted, timeout=30)
-            ]
+            return sum(max(committed.offset, 0) for committed in self._committed(topic, partitions))
         except KafkaException as exc:
             raise BrokerUnavailable(exc.args[0].str()) from exc
+
+    def _committed(self, topic: str, partitions: int) -> list[TopicPartition]:
+        wanted = [TopicPartition(topic, index) for index in range(partitions)]
+        return list(self._consumer.committed(wanted, timeout=30))
 
     def close(self) -> None:
         """Let go of the connection."""

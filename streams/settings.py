@@ -64,7 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     deadletter_public_keys: Annotated[
         tuple[str, ...], _says("base64 X25519 public keys to which dead letters are sealed")
     ] = ()
-    batch_events: Annotated[Positive, _says("events that an agent takes at once")] = 200
+    batch_events: Annotated[Positive, _says("events that an agent takes at once")] = 500
     batch_wait_s: Annotated[Seconds, _says("how long an agent waits for a batch to fill")] = 0.1
     max_text_chars: Annotated[Positive, _says("longest text that is redacted; a longer one is dead-lettered")] = 100_000
     max_event_bytes: Annotated[Positive, _says("largest event, from HTTP or Kafka")] = 1_048_576
