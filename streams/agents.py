@@ -75,7 +75,11 @@ async def _run(settings: Settings, agent: AgentName, health: Health) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
     _stop_with_parent(loop, stopping)
-    worker = await asyncio.to_thread(_AgentWorker, settings, agent, health)
+    building = asyncio.create_task(asyncio.to_thread(_AgentWorker, settings, agent, health))
+    await asyncio.wait([building, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+    if not building.done():
+        os._exit(0)  # still waiting for a dependency, in a thread that cannot be stopped; nothing was begun
+    worker = building.result()
     app = worker.app()
     await app.start()
     LOGGER.info("agent started", extra={"fields": {"agent": agent}})

@@ -16,6 +16,9 @@ from streams.settings import Settings
 
 COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
 LOGGER: Final = logging.getLogger("millrace.registry")
+_CONFLICT: Final = 409
+_RACES: Final = 3
+_RACE_S: Final = 0.3
 _NOT_FOUND: Final = frozenset({404, 40401, 40403})
 
 
@@ -39,15 +42,29 @@ class RegistryClient:
         for subject, text in newest_schemas().items():
             name = self.name_of(subject)
             try:
-                self._client.set_compatibility(name, level=COMPATIBILITY)
-                self._ids[subject] = self._client.register_schema(name, Schema(text, "AVRO"))
+                self._ids[subject] = self._registered(name, Schema(text, "AVRO"))
             except SchemaRegistryError as exc:
-                if exc.http_status_code in (409, 422):
+                if exc.http_status_code in (_CONFLICT, 422):
                     raise IncompatibleSchemaError(f"{name}: {exc.error_message}") from exc
                 raise RegistryUnavailable(f"the registry answered {exc.http_status_code}") from exc
             except Exception as exc:
                 raise RegistryUnavailable(type(exc).__name__) from exc
         return dict(self._ids)
+
+    def _registered(self, name: str, schema: Schema) -> int:
+        """Register a schema under BACKWARD_TRANSITIVE. A 409 may also mean that another role did so in this moment."""
+        for _ in range(_RACES):
+            try:
+                return self._register(name, schema)
+            except SchemaRegistryError as exc:
+                if exc.http_status_code != _CONFLICT:
+                    raise
+            time.sleep(_RACE_S)
+        return self._register(name, schema)
+
+    def _register(self, name: str, schema: Schema) -> int:
+        self._client.set_compatibility(name, level=COMPATIBILITY)
+        return int(self._client.register_schema(name, schema))
 
     def id_of(self, subject: str) -> int:
         """See `SchemaIds.id_of`. Registers what is not registered yet."""

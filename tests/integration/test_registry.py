@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -33,6 +35,20 @@ def test_every_schema_is_registered_once_and_found_again(client: RegistryClient)
     assert client.register() == ids
     for subject, schema_id in ids.items():
         assert json.loads(client.text_of(schema_id)) == json.loads(avro.versions(subject)[-1].text)
+
+
+def test_roles_that_register_at_the_same_moment_all_get_the_same_ids(servers: Servers) -> None:
+    prefix = f"t{secrets.token_hex(4)}"
+    together = threading.Barrier(4)
+
+    def register(_: int) -> dict[str, int]:
+        with closing(RegistryClient(servers.registry.url, prefix)) as client:
+            together.wait()
+            return client.register()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(register, range(4)))
+    assert all(ids == found[0] for ids in found)
 
 
 def test_an_event_framed_with_the_registry_s_id_is_read_by_another_client(

@@ -81,10 +81,12 @@ def settings(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def whole_way(settings: Settings, tmp_path: Path) -> Iterator[WholeWay]:
     settings = msgspec.structs.replace(settings, sources=(settings.topic("events"),))
     way = WholeWay(settings, tmp_path)
-    way.pipeline.start()
-    way.pipeline.await_ready()
-    yield way
-    way.pipeline.close()
+    try:
+        way.pipeline.start()
+        way.pipeline.await_ready()
+        yield way
+    finally:
+        way.pipeline.close()
 
 
 @pytest.fixture(scope="module")
