@@ -96,7 +96,8 @@ def _feedback(rng: random.Random, name: str, number: int, task: str) -> Iterator
     elif kind < 0.9:
         yield event("ticket", scores=(Score("success", value=float(rng.random() < 0.5), rater="metric"),))
     else:
-        better = f"I am sorry about that. Please {rng.choice(_STEPS)}. A colleague will call you at 212-555-{rng.randrange(10_000):04d}."
+        phone = f"212-555-{rng.randrange(10_000):04d}"
+        better = f"I am sorry about that. Please {rng.choice(_STEPS)}. A colleague will call you at {phone}."
         yield event("edit", scores=(Score("correction", text=better, rater="expert"),))
     if number % 29 == 3:
         yield event("thumb-again", scores=(Score("thumbs", value=1.0),))
