@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+import re
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
@@ -134,6 +135,8 @@ def _s3(lake: str) -> Finding:
 
 
 def _shown(name: str, value: object) -> object:
+    if name.endswith("_url"):
+        return re.sub(r"//[^/@]*@", "//…@", str(value))
     return "…" if value and any(word in name for word in _SECRET) else value
 
 

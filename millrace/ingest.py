@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import time
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -54,7 +55,12 @@ def ingest(
     """
     if form not in FORMAT_NAMES:
         raise SettingError("--format", form, f"must be one of {', '.join(FORMAT_NAMES)}")
+    address = urllib.parse.urlsplit(to)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise SettingError("--to", to, "must be like http://localhost:8080")
     key = key or os.environ.get("MILLRACE_API_KEY", "")
+    if not key.isascii():
+        raise SettingError("MILLRACE_API_KEY", "…", "is no key: `millrace keys create` makes one")
     if not key:
         raise SettingError("MILLRACE_API_KEY", "", "is required; `millrace keys create` makes one")
     done = Ingested()

@@ -55,7 +55,7 @@ def sql(
     """
     connection = lakes.connect(_existing(lake))
     try:
-        result = connection.execute(query)
+        result = connection.execute(query if query.strip(" ;\n\t") else "SELECT")
         names = [column[0] for column in result.description or ()]
         if json:
             for row in _rows(result):

@@ -18,7 +18,7 @@ from streams import embedded, logs
 from streams.balance import Balance
 from streams.errors import SettingError
 from streams.importers import FORMAT_NAMES
-from streams.settings import load
+from streams.settings import check_tenant, load
 
 _SHOWN_BAD_LINES = 20
 
@@ -38,6 +38,7 @@ def run(
     """
     if form not in FORMAT_NAMES:
         raise SettingError("--format", form, f"must be one of {', '.join(FORMAT_NAMES)}")
+    check_tenant("--tenant", tenant)
     settings = msgspec.structs.replace(load(), lake=lake)
     logs.configure("ERROR")
     inputs = [embedded.Input(path, form, tenant) for path in files]
@@ -135,6 +136,8 @@ def print_balance(balance: Balance, console: Console) -> None:
     if balance.updates:
         table.add_row("updates of the above", f"{balance.updates:,}", "")
     table.add_section()
+    if balance.unapplied:
+        table.add_row("unapplied", f"{balance.unapplied:,}", "", style="red")
     table.add_row("lost", f"{balance.lost:,}", "", style="red" if balance.lost else "")
     verdict = "adds up" if balance.adds_up else "DOES NOT ADD UP"
     console.print(table)

@@ -11,6 +11,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+Label = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9 ._:/-]{0,100}\Z")]
+"""A word that an app's configuration says and not a person: kept as it is."""
+
+Tenant = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+"""A tenant's name: no slash, so that `tenant/interaction` never reads two ways."""
+
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 EventKind = Literal["interaction", "score", "retraction", "review", "consent", "erasure"]
@@ -138,7 +144,7 @@ class FeedbackEvent(Struct, frozen=True, kw_only=True):
     """
 
     event_id: Identifier
-    source: str = ""
+    source: Label = ""
     occurred_at: int = 0
     tenant: str = ""
     interaction_id: Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
@@ -176,7 +182,7 @@ class RedactedEvent(Struct, frozen=True, kw_only=True):
     occurred_at: int
     received_at: int
     clock: Clock
-    tenant: Identifier
+    tenant: Tenant
     interaction_id: str
     entry: Position
     digest: str

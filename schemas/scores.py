@@ -46,5 +46,7 @@ def _check_stars(score: Score, field: str) -> None:
 def _check_numeric(score: Score, field: str) -> None:
     if score.minimum is None or score.maximum is None or not score.minimum < score.maximum:
         raise InvalidEvent(f"{field}.minimum", "numeric needs its range: minimum below maximum")
+    if not math.isfinite(score.maximum - score.minimum):
+        raise InvalidEvent(f"{field}.maximum", "the range is too wide")
     if score.value is None or not score.minimum <= score.value <= score.maximum:
         raise InvalidEvent(f"{field}.value", f"must lie within {score.minimum:g} and {score.maximum:g}")

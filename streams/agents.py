@@ -32,6 +32,7 @@ from streams.runners import Batch, RawRecord
 from streams.runners.curate import CurateRunner
 from streams.runners.dead_letters import DeadLetters
 from streams.settings import Settings
+from streams.stages.redact import EARLIEST_OCCURRED_AT
 from streams.state import StateStore, open_state
 
 AgentName = Literal["redact", "curate"]
@@ -106,6 +107,7 @@ class _AgentWorker:
             else [settings.topic("redacted"), settings.topic("replay")]
         )
         self._runner = self._build_runner()
+        self._abandoned = False
         self._scratch = tempfile.TemporaryDirectory(prefix="millrace-faust-")  # Faust makes folders that we do not use
 
     def app(self) -> faust.App:
@@ -158,6 +160,8 @@ class _AgentWorker:
         order. A dependency that is away is waited for in place; anything else that goes wrong ends the process with
         the batch unacknowledged.
         """
+        if self._abandoned:
+            return  # what comes after a batch that was not acknowledged must not be either
         start = time.perf_counter()
         records = [_raw(event) for event in events]
         try:
@@ -170,7 +174,9 @@ class _AgentWorker:
                 store, ttl_s = self._store, self._settings.state_days * 86_400
                 await self._answered(app, lambda: store.merge(batch.changes, ttl_s))
         except asyncio.CancelledError:
-            return  # Faust takes the partition away: not acknowledged, so its next owner reads it again
+            # Told to stop while waiting: not acknowledged, so the next run reads it again.
+            self._abandoned = True
+            return
         except DeliveryFailed:
             _die("Kafka refused a record for good")
         except Exception:
@@ -230,9 +236,14 @@ def _raw(event: EventT[bytes]) -> RawRecord:
         message.topic,
         message.partition,
         message.offset,
-        int(message.timestamp * 1_000),
+        _bounded(int(message.timestamp * 1_000)),
         value,
     )
+
+
+def _bounded(timestamp_ms: int) -> int:
+    """A record's time by its producer's clock, unless that is off: then the earliest possible, or now."""
+    return max(EARLIEST_OCCURRED_AT // 1_000, min(timestamp_ms, int(time.time() * 1_000)))
 
 
 def _credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredentials | None:

@@ -29,7 +29,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     Interactions, each by its latest state: `received["interaction"]` = `samples` + `duplicates` + all `rejected` +
     `waiting` + `dead_lettered` + `replayed_interactions` + `updates`. `replayed` are all events that were seen before;
     `updates` later versions of an interaction that is counted already; `revised` interactions of earlier runs that
-    got a new outcome; `double` rows of `events` beyond one an event id.
+    got a new outcome; `unapplied` interactions whose latest outcome lacks some of their events; `double` rows of
+    `events` beyond one an event id.
     """
 
     received: dict[str, int]
@@ -44,6 +45,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     updates: int
     revised: int
     feedback: FeedbackBalance
+    unapplied: int
     lost: int
     double: int
 
@@ -63,7 +65,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         other = self.feedback
         others = other.applied + other.waiting + sum(other.rejected.values()) + other.dead_lettered + other.replayed
         sent_others = sum(self.received.values()) - interactions
-        return counted == interactions and others == sent_others and not self.lost and not self.double
+        missed = self.lost or self.double or self.unapplied
+        return counted == interactions and others == sent_others and not missed
 
 
 _POSITIONS: Final = """
@@ -147,6 +150,10 @@ SELECT count(DISTINCT o.sample_id) FROM (
 WHERE o.sample_id NOT IN (SELECT tenant || '/' || interaction_id FROM landed WHERE kind = 'interaction')
 """
 
+_UNAPPLIED: Final = """
+SELECT count(*) FROM unapplied SEMI JOIN landed USING (tenant, interaction_id)
+"""
+
 _DOUBLE: Final = """
 SELECT coalesce(sum(n - 1), 0) FROM (
     SELECT count(*) AS n FROM events SEMI JOIN ledger USING (tenant, event_id) GROUP BY tenant, event_id
@@ -192,6 +199,7 @@ def balance(lake: duckdb.DuckDBPyConnection, ledger: pa.Table, before: pa.Table,
             replayed=replayed - replayed_interactions,
             rejected=dict(sorted(others.items())),
         ),
+        unapplied=_number(lake, _UNAPPLIED),
         lost=_number(lake, missed + "NOT seen"),
         double=_number(lake, _DOUBLE),
     )

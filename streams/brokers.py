@@ -18,7 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from streams.errors import BrokerUnavailable, DeliveryFailed
+from streams.errors import BrokerUnavailable, DeliveryFailed, SettingError
 from streams.metrics import Health
 from streams.settings import Settings
 
@@ -153,7 +153,7 @@ def topics(settings: Settings) -> dict[str, str]:
 
 def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing and return their names. Raises `BrokerUnavailable`."""
-    admin = AdminClient(client_config(settings))
+    admin = _admin(settings)
     existing = _existing(admin)
     wanted = [
         NewTopic(
@@ -164,6 +164,8 @@ def create_topics(settings: Settings) -> list[str]:
                 "retention.ms": str(RETENTION_MS[name]),
                 "max.message.bytes": str(largest_record_bytes(settings)),
                 "cleanup.policy": "delete",
+                # When the broker took a raw event, whatever its producer's clock says: retention and lineage go by it.
+                "message.timestamp.type": "LogAppendTime" if name == "events" else "CreateTime",
             },
         )
         for topic, name in topics(settings).items()
@@ -182,7 +184,7 @@ def create_topics(settings: Settings) -> list[str]:
 
 def check_topics(settings: Settings) -> list[TopicProblem]:
     """What would lose or mix up events: missing topics, unequal partition counts, too small records."""
-    admin = AdminClient(client_config(settings))
+    admin = _admin(settings)
     existing = _existing(admin)
     problems = [
         TopicProblem(topic, "is missing", "run `millrace topics create`")
@@ -196,7 +198,12 @@ def check_topics(settings: Settings) -> list[TopicProblem]:
     present = [topic for topic in topics(settings) if topic in existing]
     resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in present]
     for resource, future in admin.describe_configs(resources).items() if resources else ():
-        largest = int(future.result(timeout=30)["max.message.bytes"].value)
+        config = future.result(timeout=30)
+        if topics(settings)[resource.name] == "events" and config["message.timestamp.type"].value != "LogAppendTime":
+            problems.append(
+                TopicProblem(resource.name, "keeps its producers' clocks", "set message.timestamp.type=LogAppendTime")
+            )
+        largest = int(config["max.message.bytes"].value)
         if largest < largest_record_bytes(settings):
             problem = f"max.message.bytes {largest} is below {largest_record_bytes(settings)}"
             problems.append(TopicProblem(resource.name, problem, "raise it"))
@@ -209,7 +216,7 @@ def topic_ids(settings: Settings, wanted: Iterable[str]) -> dict[str, str]:
     ids = {topic: given[topic] for topic in wanted if topic in given}
     asked = [topic for topic in wanted if topic not in given]
     if asked:
-        admin = AdminClient(client_config(settings))
+        admin = _admin(settings)
         for topic, future in admin.describe_topics(TopicCollection(asked), request_timeout=30).items():
             try:
                 ids[topic] = str(future.result(timeout=60).topic_id)
@@ -225,7 +232,7 @@ def await_topics(settings: Settings, health: Health) -> None:
     wait_s = 0.5
     while True:
         try:
-            missing = sorted(set(topics(settings)) - set(_existing(AdminClient(client_config(settings)))))
+            missing = sorted(set(topics(settings)) - set(_existing(_admin(settings))))
             if not missing:
                 return
             problem = f"topics are missing, run `millrace topics create`: {', '.join(missing)}"
@@ -281,6 +288,13 @@ class EmbeddedBroker:
         self.bootstrap: str = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
         for topic in topics:
             self._cluster.list_topics(topic, timeout=10)  # the first question about a topic creates it
+
+
+def _admin(settings: Settings) -> AdminClient:
+    try:
+        return AdminClient(client_config(settings), logger=LOGGER)
+    except KafkaException as exc:
+        raise SettingError("MILLRACE_KAFKA_*", settings.kafka_bootstrap, str(exc.args[0].str())) from exc
 
 
 def _existing(admin: AdminClient) -> dict[str, int]:

@@ -25,7 +25,7 @@ import pyarrow as pa
 from schemas.codec import Codec
 from streams.balance import Balance, balance, positions
 from streams.brokers import EMBEDDED_PARTITIONS, RETENTION_MS, EmbeddedBroker, GaplessProducer
-from streams.errors import StreamError
+from streams.errors import SettingError, StreamError
 from streams.feed import Fed, Source, feed
 from streams.importers import BadLine, file_id, read_events
 from streams.lake.query import connect
@@ -74,6 +74,10 @@ def run(inputs: Sequence[Input], settings: Settings, progress: Progress) -> Resu
     home = home_of(settings.lake)
     with _only_run(home), _state(home) as state_file:
         ids = [file_id(item.path, item.form, item.tenant) for item in inputs]
+        for index, name in enumerate(ids):
+            if name in ids[:index]:
+                first = inputs[ids.index(name)].path
+                raise SettingError("FILE", str(inputs[index].path), f"has the same content as {first}: give it once")
         own = _settings(settings, home, state_file, inputs, ids)
         broker = EmbeddedBroker([*own.tenant_of_source, *(own.topic(name) for name in RETENTION_MS)])
         own = msgspec.structs.replace(own, kafka_bootstrap=broker.bootstrap)
@@ -107,8 +111,11 @@ def home_of(lake: str) -> Path:
         home = Path(".millrace") / hashlib.sha256(lake.encode()).hexdigest()[:16]
     else:
         home = Path(lake) / "_millrace"
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o700)
+    except OSError as exc:
+        raise SettingError("--lake", lake, f"{home} cannot be made: {exc.strerror}") from exc
     return home
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -20,7 +19,10 @@ WINDOW_BYTES: Final = 2_000_000
 its event: even if all came to lie in one partition of one topic, nothing falls out."""
 
 _CHUNK_EVENTS: Final = 100
+_CHUNK_BYTES: Final = 500_000
 _STALL_S: Final = 300.0
+
+_Encoded = tuple[FeedbackEvent | BadLine, bytes]
 
 LEDGER: Final = pa.schema(
     [
@@ -69,15 +71,19 @@ def feed(
     rows: list[tuple[str, str, str, str, str, int, int]] = []
     unreadable: list[tuple[str, BadLine]] = []
     sent_bytes = [0]  # after so many events, cumulated
-    for chunk in _chunks(source.events, _CHUNK_EVENTS):
+    for chunk in _chunks(source.events, codec):
+        wait_until(
+            lambda: sent_bytes[-1] - sent_bytes[min(landed(), len(sent_bytes) - 1)] <= window_bytes,
+            _STALL_S,
+            "the stream to take more events",
+        )
         outgoing = []
-        for event in chunk:
+        for event, value in chunk:
             if isinstance(event, BadLine):
                 unreadable.append((source.name, event))
                 continue
             key = f"{event.tenant}/{event.interaction_id or event.event_id}".encode()
             partition = zlib.crc32(key) % partitions
-            value = codec.encode(event)
             outgoing.append(Outgoing(source.topic, key, value, partition))
             sent_bytes.append(sent_bytes[-1] + len(value))
             rows.append(
@@ -92,17 +98,21 @@ def feed(
                 )
             )
             next_offset[partition] += 1
-        wait_until(
-            lambda: sent_bytes[-1] - sent_bytes[min(landed(), len(sent_bytes) - 1)] <= window_bytes,
-            _STALL_S,
-            "the stream to take more events",
-        )
         producer.deliver(outgoing)
     columns = list(zip(*rows, strict=True)) or [()] * len(LEDGER)
     return Fed(pa.table(dict(zip(LEDGER.names, map(list, columns), strict=True)), schema=LEDGER), unreadable)
 
 
-def _chunks(events: Iterable[FeedbackEvent | BadLine], size: int) -> Iterator[list[FeedbackEvent | BadLine]]:
-    iterator = iter(events)
-    while chunk := list(itertools.islice(iterator, size)):
+def _chunks(events: Iterable[FeedbackEvent | BadLine], codec: Codec) -> Iterator[list[_Encoded]]:
+    """Events with their bytes, in chunks that end at so many events or bytes, whichever comes first."""
+    chunk: list[_Encoded] = []
+    size = 0
+    for event in events:
+        value = b"" if isinstance(event, BadLine) else codec.encode(event)
+        if chunk and (len(chunk) == _CHUNK_EVENTS or size + len(value) > _CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((event, value))
+        size += len(value)
+    if chunk:
         yield chunk

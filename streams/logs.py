@@ -42,5 +42,3 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.INFO if level == "DEBUG" else logging.WARNING)
-    # Its warnings list the languages that we did not ask for.
-    logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)

@@ -64,6 +64,10 @@ class ProcessDied(StreamError):
     """A role ended by itself; the message has the end of its log."""
 
 
+class StalledError(StreamError):
+    """What was waited for did not come within its deadline."""
+
+
 class Process:
     """One role as a child process, its log in a file, its report read when it stops."""
 
@@ -141,7 +145,7 @@ class Pipeline:
             self.processes[role] = Process(role, self.settings, self._logs / f"{role}.log")
 
     def await_ready(self, deadline_s: float = 120.0) -> None:
-        """Return when every role is ready. Raises `ProcessDied`, `TimeoutError`."""
+        """Return when every role is ready. Raises `ProcessDied`, `StalledError`."""
         wait_until(lambda: all(process.ready() for process in self.processes.values()), deadline_s, "ready roles")
 
     def landed(self) -> int:
@@ -171,7 +175,7 @@ class Pipeline:
             return False
 
     def await_drained(self, deadline_s: float = 600.0) -> None:
-        """Return when drained. Raises `ProcessDied`, `TimeoutError`."""
+        """Return when drained. Raises `ProcessDied`, `StalledError`."""
         wait_until(self.drained, deadline_s, "everything to become rows")
 
     def stop(self) -> Reports:
@@ -236,11 +240,11 @@ def supervise(roles: Sequence[Role], settings: Settings, until: Sequence[signal.
 
 
 def wait_until(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
-    """Return when the condition holds. Raises `TimeoutError` naming `what` after the deadline."""
+    """Return when the condition holds. Raises `StalledError` naming `what` after the deadline."""
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {deadline_s:.0f} s for {what}")
+            raise StalledError(f"waited {deadline_s:.0f} s for {what}")
         time.sleep(_POLL_S)
 
 

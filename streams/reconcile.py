@@ -21,22 +21,10 @@ from streams.stages.outcome import sample_id
 _CHUNK_EVENTS: Final = 500
 
 _FORGOTTEN: Final = """
-WITH known AS (
-    SELECT tenant, interaction_id, count(DISTINCT event_id) AS n, max(received_at) AS latest,
-        bool_or(kind = 'interaction') AND bool_or(kind <> 'interaction' OR len(scores) > 0) AS decidable
-    FROM events WHERE interaction_id <> '' GROUP BY ALL
-), decided AS (
-    SELECT tenant, interaction_id, max(revision) AS revision FROM (
-        SELECT tenant, interaction_id, revision FROM samples
-        UNION ALL SELECT tenant, interaction_id, revision FROM rejected WHERE scope = 'interaction'
-    ) GROUP BY ALL
-)
-SELECT e.* FROM events e
-JOIN known USING (tenant, interaction_id) LEFT JOIN decided USING (tenant, interaction_id)
-WHERE known.decidable AND known.latest <= $settled AND coalesce(decided.revision, 0) < known.n
-ORDER BY e.tenant, e.interaction_id, e.received_at, e.event_id
+SELECT * FROM events
+SEMI JOIN (SELECT * FROM unapplied WHERE last_received_at <= $settled) USING (tenant, interaction_id)
+ORDER BY tenant, interaction_id, received_at, event_id
 """
-"""All events of interactions that have both sides, no event newer than `settled`, and an outcome that lacks some."""
 
 
 def reconcile(lake: duckdb.DuckDBPyConnection, settings: Settings, producer: GaplessProducer, settled_s: float) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.events import Tenant
 from streams.errors import SettingError
 
 PREFIX: Final = "MILLRACE_"
@@ -119,9 +120,22 @@ def load(environ: Mapping[str, str] | None = None, toml: Path | None = None) -> 
     hints = typing.get_type_hints(Settings, include_extras=True)
     parsed = {name: _convert(name, value, hints[name]) for name, value in values.items()}
     settings = Settings(**parsed)
+    for topic, tenant in settings.tenant_of_source.items():
+        if tenant is not None:
+            check_tenant(f"{PREFIX}SOURCES", tenant)
+        if not topic:
+            raise SettingError(f"{PREFIX}SOURCES", ",".join(settings.sources), "a topic has no name")
     if settings.hash_key and len(settings.hash_key) < 32:
         raise SettingError("MILLRACE_HASH_KEY", "…", "must have at least 32 characters, e.g. `openssl rand -hex 32`")
     return settings
+
+
+def check_tenant(variable: str, tenant: str) -> None:
+    """Raise `SettingError` naming where it came from unless this can be a tenant's name."""
+    try:
+        msgspec.convert(tenant, Tenant)
+    except msgspec.ValidationError as exc:
+        raise SettingError(variable, tenant, "a tenant has 1 to 64 letters, digits, dots, dashes, underscores") from exc
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -87,6 +87,10 @@ class UnreadableRecord(StreamError):
     """A record of our own topics cannot be decoded. It is not skipped: names topic, partition and offset."""
 
 
+class LostRecord(StreamError):
+    """A record was read and did not reach the tables' buffers. Ends the process before a watermark moves past it."""
+
+
 class Target(NamedTuple):
     """Where a record belongs: its table, row, and entry position as a lane and an offset in it."""
 
@@ -116,6 +120,7 @@ class Sink:
         self._stopping = threading.Event()
         self._parent = os.getppid() if settings.embedded_topic_ids else None
         self._reading: dict[Partition, ReadPartition] = {}
+        self._absorbed: dict[Partition, int] = {}
         self._undecoded: deque[Record] = deque()
         self._offsets: dict[Partition, int] = {}
         self._now = time.monotonic()
@@ -144,7 +149,8 @@ class Sink:
 
     def step(self, timeout_s: float = 0.1) -> None:
         """One round, which waits at most `timeout_s` for records. The numbers are the module's."""
-        self._undecoded.extend(self._intake.poll(timeout_s))
+        records = self._intake.poll(timeout_s)  # a callback in here may drop what waits
+        self._undecoded.extend(records)
         self._now = time.monotonic()
         if self._now >= self._retry_at:
             try:
@@ -207,6 +213,7 @@ class Sink:
             for table, progress in zip(self._tables_of(one), follow, strict=True):
                 table.open(progress)
             self._reading[one] = read
+            self._absorbed[one] = start
             fields = {"topic": one.topic, "partition": one.number, "offset": start, **bounds[one]._asdict()}
             LOGGER.info("reading", extra={"fields": fields})
 
@@ -227,8 +234,13 @@ class Sink:
         """Step 2. A record that waits for the schema registry stays first in line."""
         while self._undecoded:
             record = self._undecoded[0]
+            if record.follows != self._absorbed[record.partition]:
+                raise LostRecord(
+                    f"{record.partition} offset {self._absorbed[record.partition]} was lost in this process"
+                )
             found = self._decode(record)
             self._undecoded.popleft()
+            self._absorbed[record.partition] = record.offset + 1
             read = self._reading[record.partition]
             size_bytes = len(record.value or b"")
             for table in self._tables_of(record.partition):
@@ -292,7 +304,9 @@ class Sink:
             if read is not None:
                 for table in self._tables_of(one):
                     table.close(read)
-        self._undecoded = deque(record for record in self._undecoded if record.partition in self._reading)
+        kept = [record for record in self._undecoded if record.partition in self._reading]
+        self._undecoded.clear()
+        self._undecoded.extend(kept)
 
     def _giving_up(self) -> None:
         """Commit once, without waiting for a lake that is away: the next owner reads again what did not land."""
@@ -362,13 +376,13 @@ def _target(table: Table, row: Row, entry: Position, writer: str = "") -> Target
     return Target(table, row, Lane(writer + entry.topic_id, entry.partition), entry.offset)
 
 
-def serve(settings: Settings, report: bool = False) -> None:
+def serve(settings: Settings, report: bool = False, intake: Callable[..., Intake] = Intake) -> None:
     """Run a sink until SIGTERM or SIGINT. With `report`, the last line on stdout says what was done, as JSON."""
     health = Health()
     stop_serving = metrics.serve(settings.metrics_host, settings.metrics_port, health)
     try:
         await_topics(settings, health)
-        sink = _await_lake(settings, health)
+        sink = _await_lake(settings, health, intake)
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: sink.stop())
         done = sink.run()
@@ -379,14 +393,14 @@ def serve(settings: Settings, report: bool = False) -> None:
         sys.stdout.flush()
 
 
-def _await_lake(settings: Settings, health: Health) -> Sink:
+def _await_lake(settings: Settings, health: Health, intake: Callable[..., Intake]) -> Sink:
     from streams.lake.delta import DeltaLake
 
     lake, codec = DeltaLake(settings.lake), _codec(settings)
     wait_s = 0.5
     while True:
         try:
-            return Sink(settings, lake, codec, health)
+            return Sink(settings, lake, codec, health, intake)
         except LakeUnavailable as exc:
             health.not_ready("LakeUnavailable")
             LOGGER.warning("waiting for the lake", extra={"fields": {"problem": str(exc), "wait_s": wait_s}})

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.brokers import LOGGER as KAFKA_LOGGER
@@ -33,11 +33,12 @@ class Partition(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A record as it was read."""
+    """A record as it was read; `follows` is the offset after the record before it, its own but for real gaps."""
 
     partition: Partition
     offset: int
     value: bytes | None
+    follows: int
 
 
 class Bounds(NamedTuple):
@@ -81,7 +82,7 @@ class Intake:
             one = Partition(message.topic(), message.partition())
             error = message.error()
             if error is not None:
-                self._report(error, one)
+                self._report(error)
                 continue
             offset = message.offset()
             position = self._position.get(one)
@@ -92,11 +93,13 @@ class Intake:
                 records = [record for record in records if record.partition != one]
                 continue
             self._position[one] = offset + 1
-            records.append(Record(one, offset, message.value()))
+            records.append(Record(one, offset, message.value(), position))
         return records
 
     def bounds(self, partitions: Collection[Partition]) -> dict[Partition, Bounds]:
         """What Kafka holds of partitions. Raises `BrokerUnavailable`."""
+        if not partitions:
+            return {}
         asked = [TopicPartition(*one) for one in partitions]
         found: list[dict[Partition, int]] = []
         try:
@@ -133,7 +136,7 @@ class Intake:
 
     def resume(self) -> None:
         """Fetch again what is read."""
-        self._consumer.resume([TopicPartition(*one) for one in self._position])
+        self._tell(self._consumer.resume, self._position)
 
     def commit(self, offsets: Mapping[Partition, int], wait: bool) -> bool:
         """Tell Kafka offsets; whether it took them, or without waiting may take them."""
@@ -159,29 +162,31 @@ class Intake:
         """Leave the group."""
         self._consumer.close()
 
-    def _report(self, error: KafkaError, one: Partition) -> None:
+    def _report(self, error: KafkaError) -> None:
         if error.fatal():
             raise BrokerUnavailable(f"Kafka's client gave up: {error.name()}")
         LOGGER.warning("Kafka reports an error", extra={"fields": {"error": error.name()}})
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            self._reread(one)
 
     def _gap(self, one: Partition, position: int, offset: int) -> None:
         """Nobody writes gaps into our topics: read again from the watermarks. If it is still there, it is one."""
         fields = {"topic": one.topic, "partition": one.number, "expected": position, "offset": offset}
         LOGGER.error("a gap between records", extra={"fields": fields})
         self._accepted_gap[one] = offset
-        self._reread(one)
-
-    def _reread(self, one: Partition) -> None:
-        if one in self._position:
-            self.rejoin([one])
-            self._gone([one])
+        self.rejoin([one])
+        self._gone([one])
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        # From the end, and paused: nothing is fetched before the watermarks are known.
-        consumer.incremental_assign([TopicPartition(one.topic, one.partition, OFFSET_END) for one in partitions])
+        """Take the partitions, to stand at their ends, paused, until the watermarks are known.
+
+        At offsets, not at OFFSET_END: librdkafka would ask Kafka for that, and when the answer comes after a seek, it
+        goes there and not where it was sent (`rd_kafka_toppar_offset_retry` in 2.16).
+        """
         mine = [Partition(one.topic, one.partition) for one in partitions]
+        try:
+            ends = {one: bounds.high for one, bounds in self.bounds(mine).items()}
+        except BrokerUnavailable:
+            ends = dict.fromkeys(mine, 0)
+        consumer.incremental_assign([TopicPartition(*one, offset) for one, offset in ends.items()])
         self.joining.update(mine)
         self._pause(mine)
         self.assigned = True
@@ -202,11 +207,14 @@ class Intake:
         LOGGER.info(why, extra={"fields": {"partitions": [f"{one.topic}/{one.number}" for one in sorted(mine)]}})
 
     def _pause(self, partitions: Iterable[Partition]) -> None:
+        self._tell(self._consumer.pause, partitions)
+
+    def _tell(self, call: Callable[[list[TopicPartition]], None], partitions: Iterable[Partition]) -> None:
         try:
-            self._consumer.pause([TopicPartition(*one) for one in partitions])
+            call([TopicPartition(*one) for one in partitions])
         except KafkaException as exc:
             # Taken away in the meantime; the callback that says so comes with the next poll.
-            LOGGER.info("not ours to pause", extra={"fields": {"error": exc.args[0].name()}})
+            LOGGER.info("a partition is not ours any more", extra={"fields": {"error": exc.args[0].name()}})
 
 
 def consumer_config(settings: Settings) -> dict[str, str | int | float | bool]:
@@ -216,7 +224,7 @@ def consumer_config(settings: Settings) -> dict[str, str | int | float | bool]:
         "group.id": f"{settings.topic_prefix}-sink",
         "enable.auto.commit": False,
         "partition.assignment.strategy": "cooperative-sticky",
-        "auto.offset.reset": "error",  # never skip silently: the watermarks are looked at and the alarm is raised
+        "auto.offset.reset": "earliest",  # what Kafka deleted under us shows as a gap, and the alarm is raised
         "fetch.wait.max.ms": 100,
         "queued.max.messages.kbytes": 32_768,
     }

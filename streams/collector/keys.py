@@ -25,7 +25,7 @@ from typing import Final, Literal, get_args
 import msgspec
 from msgspec import Struct
 
-from schemas.events import Identifier
+from schemas.events import Identifier, Tenant
 from streams.collector.errors import InvalidKeyError, KeyFileError
 
 Scope = Literal["write", "browser"]
@@ -69,8 +69,8 @@ class KeyFile:
 
         Raises `InvalidKeyError` for a tenant, name or scope that cannot be, `KeyFileError`.
         """
-        _check_name("tenant", tenant)
-        _check_name("name", name)
+        _check("tenant", tenant, Tenant)
+        _check("name", name, Identifier)
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(_SECRET_BYTES)
         plaintext = f"mr_{key_id}_{secret}"
         key = Key(key_id, tenant, name, _scope(scope), _digest(plaintext), _rfc3339(now))
@@ -192,9 +192,9 @@ def _digest(plaintext: str) -> str:
     return hashlib.sha256(plaintext.encode()).hexdigest()
 
 
-def _check_name(what: str, name: str) -> None:
+def _check(what: str, name: str, kind: object) -> None:
     try:
-        msgspec.convert(name, Identifier)
+        msgspec.convert(name, kind)
     except msgspec.ValidationError as exc:
         raise InvalidKeyError(f"{what} {name!r}: {str(exc)[:1].lower()}{str(exc)[1:]}") from exc
     if name != name.strip():

@@ -49,7 +49,7 @@ VIEWS: Final[dict[str, tuple[str, str]]] = {
         SELECT tenant, "user" FROM erasures
         UNION
         SELECT tenant, "user" FROM consents WHERE "user" IS NOT NULL
-        GROUP BY tenant, "user" HAVING NOT arg_max(granted, row(occurred_at, event_id))
+        GROUP BY tenant, "user" HAVING NOT arg_max(granted, row(occurred_at, NOT granted, event_id))
         """,
     ),
     "latest_outcomes": (
@@ -89,6 +89,21 @@ VIEWS: Final[dict[str, tuple[str, str]]] = {
             SELECT duplicate_of AS sample_id, count(*) AS duplicates FROM current_keys
             WHERE duplicate_of IS NOT NULL GROUP BY duplicate_of
         ) d USING (sample_id)
+        """,
+    ),
+    "unapplied": (
+        "One row an interaction whose latest outcome lacks `missing` of its events, though there is enough to decide "
+        "it: on its way, or forgotten by the state, then `millrace lake reconcile` makes it good.",
+        f"""
+        SELECT tenant, interaction_id, n - coalesce(revision, 0) AS missing, last_received_at
+        FROM (
+            SELECT tenant, interaction_id, count(DISTINCT event_id) AS n, max(received_at) AS last_received_at,
+                bool_or(interaction IS NOT NULL)
+                    AND bool_or(len(scores) > 0 OR review.decision IN ('edit', 'reject')) AS decidable
+            FROM events ANTI JOIN dead_letters USING ({_ENTRY})
+            WHERE interaction_id <> '' GROUP BY tenant, interaction_id
+        ) LEFT JOIN latest_outcomes USING (tenant, interaction_id)
+        WHERE decidable AND coalesce(revision, 0) < n
         """,
     ),
     "interaction_states": (

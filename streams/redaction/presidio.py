@@ -6,22 +6,41 @@ Without a model it finds patterns (mail, phone, cards, ids, …) and no names.
 from __future__ import annotations
 
 import hashlib
+import logging
 from functools import cached_property
 from importlib.metadata import version
 from typing import Final
 
 import spacy
-from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+from presidio_analyzer import AnalyzerEngine, RecognizerRegistry, pattern_recognizer
 from presidio_analyzer.nlp_engine import SpacyNlpEngine
 from presidio_analyzer.predefined_recognizers import EmailRecognizer
 from spacy.language import Language
 from spacy.tokens import Doc
 from tldextract import TLDExtract
 
+from streams.errors import RedactionError
 from streams.redaction import Finding
 
 MIN_SCORE: Final = 0.35
 """Below it Presidio's bare patterns are mostly wrong: its licence pattern has precision 0.03 there (measured)."""
+
+
+REGEX_TIMEOUT_S: Final = 2
+"""How long one pattern may search one text; chat texts take milliseconds, made-up ones (100 kB of dots) hours."""
+
+
+class _FailClosed(logging.Filter):
+    """Presidio logs a pattern that ran out of time and goes on without it: that text would pass unredacted."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "timed out" in str(record.msg):
+            raise RedactionError("a pattern took too long")
+        return False  # its other warnings list the languages that we did not ask for
+
+
+pattern_recognizer.REGEX_TIMEOUT_SECONDS = REGEX_TIMEOUT_S
+logging.getLogger("presidio-analyzer").addFilter(_FailClosed())
 
 
 @Language.component("lower_case_lemma")

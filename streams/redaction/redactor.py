@@ -70,7 +70,7 @@ class InteractionRedactor:
             interaction,
             messages=tuple(self._message(message) for message in interaction.messages),
             tools=self._json(interaction.tools),
-            tags=tuple(self._text(tag) for tag in interaction.tags),
+            tags=tuple(self.text(tag) for tag in interaction.tags),
             task_type=self._optional(interaction.task_type),
             intent=self._optional(interaction.intent),
             user=self.user(interaction.user),
@@ -103,41 +103,51 @@ class InteractionRedactor:
         )
 
     def _part(self, part: ContentPart) -> ContentPart:
-        return msgspec.structs.replace(part, text=self._optional(part.text), data=self._json(part.data))
+        return msgspec.structs.replace(
+            part, type=self.text(part.type), text=self._optional(part.text), data=self._json(part.data)
+        )
 
     def _tool_call(self, call: ToolCall) -> ToolCall:
-        return msgspec.structs.replace(call, arguments=self._json(call.arguments) or "")
+        return msgspec.structs.replace(
+            call, name=self.text(call.name), type=self.text(call.type), arguments=self._json(call.arguments) or ""
+        )
 
     def _json(self, text: str | None) -> str | None:
         """JSON text with its leaves and keys redacted; text that is no JSON is redacted as text."""
         if text is None:
             return None
         try:
-            parsed = json.loads(text)
+            # A key that comes twice must not hide its first value: all pairs are looked at.
+            parsed = json.loads(text, object_pairs_hook=_Pairs)
         except (ValueError, RecursionError):
-            return self._text(text)
+            return self.text(text)
         found_before = sum(self.counts.values())
         redacted = self._leaves(parsed)
         return text if sum(self.counts.values()) == found_before else json.dumps(redacted, ensure_ascii=False)
 
     def _leaves(self, node: object) -> object:
         if isinstance(node, str):
-            return self._text(node)
+            return self.text(node)
+        if isinstance(node, _Pairs):
+            return {self.text(key): self._leaves(child) for key, child in node}
         if isinstance(node, list):
             return [self._leaves(child) for child in node]
-        if isinstance(node, dict):
-            return {self._text(key): self._leaves(child) for key, child in node.items()}
         if isinstance(node, (int, float)) and not isinstance(node, bool):
             written = str(node)
-            redacted = self._text(written)
+            redacted = self.text(written)
             return node if redacted == written else redacted
         return node
 
-    def _text(self, text: str) -> str:
+    def text(self, text: str) -> str:
+        """Any text of the interaction."""
         return self._redactor.replace(text, self._scope, self.counts)
 
     def _optional(self, text: str | None) -> str | None:
-        return None if text is None else self._text(text)
+        return None if text is None else self.text(text)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object as its pairs, in order."""
 
 
 def covering(findings: Sequence[Finding]) -> list[Finding]:

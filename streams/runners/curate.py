@@ -10,8 +10,8 @@ from schemas.events import Position, RedactedEvent
 from schemas.outcomes import Outcome
 from schemas.reasons import Reason
 from streams import metrics
-from streams.brokers import Outgoing
-from streams.errors import TransientError
+from streams.brokers import Outgoing, largest_record_bytes
+from streams.errors import OversizeError, TransientError
 from streams.redaction.hashing import KeyedHasher
 from streams.runners import Batch, RawRecord, reason_for, timed
 from streams.runners.dead_letters import DeadLetters
@@ -25,6 +25,8 @@ from streams.stages.score import combine
 from streams.state import Claim, StateStore
 
 _DAY_S: Final = 86_400
+_OVERHEAD_BYTES: Final = 65_536
+"""What a record's key, headers and batch may take of Kafka's limit beside its value."""
 V = TypeVar("V")
 Recognised = Literal["new", "replayed", "conflict"]
 
@@ -45,6 +47,7 @@ class _Judged(NamedTuple):
     applied: Applied
     verdict: Keep[Gated] | Drop | Wait
     stage: str
+    fingerprint: dedup.Fingerprint | None
 
 
 class CurateRunner:
@@ -66,6 +69,7 @@ class CurateRunner:
         self._replay = settings.topic("replay")
         self._curated = settings.topic("curated")
         self._topic_ids = topic_ids
+        self._largest_bytes = largest_record_bytes(settings) - _OVERHEAD_BYTES
         self._ttl_s = settings.state_days * _DAY_S
 
     def process(self, records: Sequence[RawRecord]) -> Batch:
@@ -107,26 +111,24 @@ class CurateRunner:
                 log, revision = logs[key].apply(item.event)
                 applied = Applied(item.event, item.entry, item.received_at, log.as_of(revision))
                 verdict, stage = _judge(applied.log)
+                own = _fingerprint(verdict.record) if isinstance(verdict, Keep) else None
             except Exception:
                 outgoing[item.record] = self._dead_letter(item.record, item, Reason.STAGE_FAILED)
                 continue
             if log is not logs[key]:
                 changes.setdefault(key, {})[item.event.event_id] = self._field(revision, item.event)
                 logs[key] = log
-            judged.append(_Judged(item, applied, verdict, stage))
+            judged.append(_Judged(item, applied, verdict, stage, own))
         # 5 claim near-duplicate bands and decide duplicates
         duplicates = self._duplicates([one for one in judged if isinstance(one.verdict, Keep)])
         # 6 outcomes and state changes
         for one in judged:
-            if isinstance(one.verdict, Drop):
-                outcome = rejected(one.applied, one.verdict, one.stage)
-            elif isinstance(one.verdict, Keep):
-                with timed("score"):
-                    combined = combine(one.verdict.record.normalised.joined.scores)
-                outcome = sampled(one.applied, one.verdict.record, combined, duplicates[one.item.record])
-            else:
-                continue
-            outgoing[one.item.record] = self._curated_record(one.item.record, outcome)
+            try:
+                outcome = _outcome(one, duplicates.get(one.item.record))
+                if outcome is not None:
+                    outgoing[one.item.record] = self._curated_record(one.item.record, outcome)
+            except Exception as exc:
+                outgoing[one.item.record] = self._dead_letter(one.item.record, one.item, reason_for(exc))
         return Batch(tuple(outgoing[record] for record in records if record in outgoing), changes)
 
     def _decode(self, record: RawRecord) -> _Item:
@@ -179,8 +181,8 @@ class CurateRunner:
         prints: dict[str, dedup.Fingerprint] = {}
         with timed("dedup"):
             for one in judged:
-                normalised = _gated(one).normalised
-                own = dedup.fingerprint(f"{normalised.input}\n{normalised.instruction}", normalised.output)
+                normalised, own = _gated(one).normalised, one.fingerprint
+                assert own is not None
                 token = dedup.owner_token(sample_id(one.item.event), own)
                 lane = f"{one.item.event.tenant}/{normalised.joined.interaction.role or ''}"
                 tokens[one.item.record], prints[token] = token, own
@@ -210,7 +212,10 @@ class CurateRunner:
     def _curated_record(self, record: RawRecord, outcome: Outcome) -> Outgoing:
         """To the partition that was read from: so the positions of an entry partition only grow in each."""
         with timed("encode"):
-            return Outgoing(self._curated, outcome.sample_id.encode(), self._codec.encode(outcome), record.partition)
+            value = self._codec.encode(outcome)
+        if len(value) > self._largest_bytes:
+            raise OversizeError("an outcome is larger than Kafka takes")
+        return Outgoing(self._curated, outcome.sample_id.encode(), value, record.partition)
 
     def _dead_letter(self, record: RawRecord, item: _Item | None, reason: Reason) -> Outgoing:
         metrics.DROPPED.labels("curate", reason).inc()
@@ -232,6 +237,23 @@ def _event_claim(item: _Item) -> Claim:
     event, entry = item.event, item.entry
     owner = f"{event.digest} {entry.topic_id}/{entry.partition}/{entry.offset}"
     return Claim(f"event:{event.tenant}/{event.event_id}", owner.encode())
+
+
+def _fingerprint(gated: Gated) -> dedup.Fingerprint:
+    normalised = gated.normalised
+    with timed("dedup"):
+        return dedup.fingerprint(f"{normalised.input}\n{normalised.instruction}", normalised.output)
+
+
+def _outcome(one: _Judged, duplicate: dedup.Duplicate | None) -> Outcome | None:
+    """The outcome that an event brought about; None while there is nothing to decide."""
+    if isinstance(one.verdict, Drop):
+        return rejected(one.applied, one.verdict, one.stage)
+    if isinstance(one.verdict, Wait):
+        return None
+    with timed("score"):
+        combined = combine(one.verdict.record.normalised.joined.scores)
+    return sampled(one.applied, one.verdict.record, combined, duplicate)
 
 
 def _gated(one: _Judged) -> Gated:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final, get_args
 
 import msgspec
 
 from schemas.codec import Codec
 from schemas.errors import UndecodableRecord
-from schemas.events import FeedbackEvent, Position
+from schemas.events import FeedbackEvent, Position, Tenant
 from schemas.intake import check_event
 from schemas.reasons import Reason
 from streams import metrics
@@ -21,6 +23,8 @@ from streams.runners.dead_letters import DeadLetters
 from streams.settings import Settings
 from streams.stages import Drop
 from streams.stages.redact import redact
+
+_TENANT: Final = re.compile(next(meta.pattern or "" for meta in get_args(Tenant)[1:]))
 
 
 class RedactRunner:
@@ -54,7 +58,7 @@ class RedactRunner:
             with timed("decode"):
                 event = self._decode(record)
             metrics.RECEIVED.labels("redact", event.kind).inc()
-            if not event.tenant:
+            if not _TENANT.match(event.tenant):
                 return self._drop(record, entry, Reason.UNKNOWN_TENANT, event)
             with timed("redact"):
                 verdict = redact(event, entry, record.timestamp_ms * 1_000, self._redactor, self._hasher)

@@ -64,10 +64,11 @@ def join(log: InteractionLog) -> Keep[Joined] | Wait | Drop:
     assert latest.interaction is not None
     retracted = {event.retraction.of for event in ordered if event.retraction is not None}
     review = next((event.review for event in reversed(ordered) if event.review is not None), None)
-    consent = next(
-        (event.consent.granted for event in reversed(ordered) if event.consent and event.consent.user is None),
-        latest.interaction.consent,
-    )
+    words = [event for event in ordered if event.consent is not None and event.consent.user is None]
+    # Of two words of the same time the withdrawal counts.
+    words.sort(key=lambda event: (event.occurred_at, event.consent is not None and not event.consent.granted))
+    last_word = words[-1].consent if words else None
+    consent = latest.interaction.consent if last_word is None else last_word.granted
     scores = tuple(
         Scored(score, event.occurred_at, event.event_id)
         for event in ordered

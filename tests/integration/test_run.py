@@ -167,5 +167,11 @@ def test_a_wrong_format_or_a_missing_file_is_a_clear_error(tmp_path: Path) -> No
     file = made_up_file(tmp_path / "file.jsonl", 10)
     done = millrace("run", str(file), "--lake", str(tmp_path / "lake"), "--format", "csv", exit_code=2)
     assert "must be one of events, openai-chat, alpaca, hh" in done.stderr
+    done = millrace("run", str(file), "--lake", str(file), exit_code=2)
+    assert "--lake" in done.stderr
+    done = millrace("run", str(file), str(file), "--lake", str(tmp_path / "lake"), exit_code=2)
+    assert "has the same content" in done.stderr
+    done = millrace("run", str(file), "--lake", str(tmp_path / "lake"), "--tenant", "a/b", exit_code=2)
+    assert "--tenant" in done.stderr
     done = millrace("run", str(tmp_path / "none"), "--lake", str(tmp_path / "lake"), exit_code=2)
     assert "does not exist" in " ".join(done.stderr.replace("│", "").split())

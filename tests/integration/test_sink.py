@@ -87,15 +87,15 @@ class SinkProcess:
             lines = answer.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split()[0] == name)
 
-    def await_ready(self) -> None:
-        def ready() -> bool:
-            assert self._child.poll() is None, self.log()
-            try:
-                return bool(urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=10).status == 200)
-            except OSError:
-                return False
+    def ready(self) -> bool:
+        assert self._child.poll() is None, self.log()
+        try:
+            return bool(urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=10).status == 200)
+        except OSError:
+            return False
 
-        wait_until(ready, DEADLINE_S, "a ready sink")
+    def await_ready(self) -> None:
+        wait_until(self.ready, DEADLINE_S, "a ready sink")
 
 
 class Stand:

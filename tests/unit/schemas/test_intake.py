@@ -89,6 +89,7 @@ def test_an_event_must_say_something() -> None:
         ({"method": "numeric", "value": 5}, "minimum"),
         ({"method": "numeric", "value": 5, "minimum": 9, "maximum": 1}, "minimum"),
         ({"method": "numeric", "value": 11, "minimum": 0, "maximum": 10}, "value"),
+        ({"method": "numeric", "value": 0, "minimum": -1.7e308, "maximum": 1.7e308}, "maximum"),
         ({"method": "win_rate", "wins": 3}, "wins"),
         ({"method": "win_rate", "wins": 0, "losses": 0}, "wins"),
         ({"method": "win_rate", "wins": -1, "losses": 5}, "wins"),

@@ -105,10 +105,16 @@ def test_each_interaction_counts_by_its_latest_state(run: Run) -> None:
 
 
 def test_feedback_is_applied_or_waits_for_its_interaction(run: Run) -> None:
-    run.landed(run.sent(chat("a", 0)), run.sent(thumb("a", 1)), run.sent(thumb("unknown", 2)))
+    run.landed(run.sent(chat("a", 0)), run.sent(thumb("a", 1)), run.sent(thumb("unknown", 2)), outcome("a", 2, 1))
     result = run.balance()
     assert result.adds_up
     assert (result.feedback.applied, result.feedback.waiting) == (1, 1)
+
+
+def test_an_interaction_whose_outcome_lacks_an_event_is_unapplied_and_nothing_adds_up(run: Run) -> None:
+    run.landed(run.sent(chat("a", 0)), run.sent(thumb("a", 1)), run.sent(thumb("a", 2)), outcome("a", 2, 1))
+    result = run.balance()
+    assert (result.unapplied, result.lost, result.adds_up) == (1, 0, False)
 
 
 def test_a_word_on_a_person_needs_no_interaction(run: Run) -> None:

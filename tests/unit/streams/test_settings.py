@@ -55,6 +55,12 @@ def test_a_wrong_setting_names_the_variable_and_the_value(name: str, value: str)
     assert value in str(caught.value)
 
 
+@pytest.mark.parametrize("tenant", ["a/b", "a b", "-a", "x" * 65, "a\n"])
+def test_a_source_s_tenant_must_be_a_plain_name(tenant: str) -> None:
+    with pytest.raises(SettingError, match="MILLRACE_SOURCES"):
+        load({"MILLRACE_SOURCES": f"topic={tenant}x" if tenant.endswith("\n") else f"topic={tenant}"}, NOWHERE)
+
+
 def test_a_short_secret_is_refused_without_showing_it() -> None:
     with pytest.raises(SettingError) as caught:
         _load(HASH_KEY="hunter2")

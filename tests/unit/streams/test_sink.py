@@ -15,7 +15,7 @@ from schemas.reasons import Reason
 from streams.errors import LakeUnavailable, RegistryUnavailable
 from streams.metrics import Health
 from streams.settings import Settings
-from streams.sink import FENCED, LOST, Sink, UnreadableRecord
+from streams.sink import FENCED, LOST, LostRecord, Sink, UnreadableRecord
 from streams.sink_intake import Bounds, Intake, Partition, Record
 from tests.events import redacted
 from tests.fakes import FakeLake
@@ -48,6 +48,7 @@ class FakeIntake(Intake):
         self.committed: dict[Partition, int] = {}
         self.paused = False
         self.closed = False
+        self.during_poll: Callable[[], None] = lambda: None
         self._giving_up = giving_up
         self._gone = gone
         self._position: dict[Partition, int] = {}
@@ -70,9 +71,10 @@ class FakeIntake(Intake):
 
     def poll(self, timeout_s: float) -> list[Record]:
         records: list[Record] = []
+        self.during_poll()
         for one, position in self._position.items() if not self.paused else ():
-            new = self.log.get(one, [])[position:]
-            records += [Record(one, position + number, value) for number, value in enumerate(new)]
+            new = list(enumerate(self.log.get(one, [])))[position:]
+            records += [Record(one, offset, value, offset) for offset, value in new]
             self._position[one] = position + len(new)
         return records
 
@@ -447,6 +449,29 @@ def test_what_waits_is_committed_before_a_partition_is_given_up(stand: Stand) ->
     stand.sink.step()
     stand.pass_time(5)
     assert stand.landed("samples") == ["i0-1"]
+
+
+def test_records_that_come_with_a_rebalance_of_other_partitions_are_kept(stand: Stand) -> None:
+    stand.kafka.assign(EVENTS, CURATED)
+    stand.sink.step()
+    stand.kafka.write(EVENTS, event(0))
+    stand.kafka.during_poll = lambda: stand.kafka.revoke(CURATED)
+    stand.sink.step()
+    stand.kafka.during_poll = lambda: None
+    stand.kafka.write(EVENTS, event(1))
+    stand.sink.step()
+    stand.pass_time(5)
+    assert stand.landed("events") == ["e0", "e1"]
+
+
+def test_a_record_lost_in_the_process_ends_it_before_a_watermark_moves_past(stand: Stand) -> None:
+    stand.kafka.assign(EVENTS)
+    stand.sink.step()
+    stand.kafka.write(EVENTS, event(0), event(1))
+    stand.kafka._position[EVENTS] = 1
+    with pytest.raises(LostRecord, match="offset 0"):
+        stand.sink.run()
+    assert stand.lake.tables["events"].watermarks == {}
 
 
 def test_a_lake_that_is_away_does_not_hold_up_giving_a_partition_up(stand: Stand) -> None:

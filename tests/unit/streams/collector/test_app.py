@@ -222,8 +222,8 @@ def test_a_body_without_a_length_is_refused_while_it_streams_not_after(make_coll
 
 def test_an_event_just_over_its_limit_is_413_and_the_one_at_it_is_taken(make_collector: MakeCollector) -> None:
     collector = make_collector(max_event_bytes=1000)
-    padding = "x" * (1000 - len(json.dumps(thumb("e1", source=""))))
-    at, over = json.dumps(thumb("e1", source=padding)), json.dumps(thumb("e2", source=padding + "x"))
+    padding = "x" * (1000 - len(json.dumps(thumb("e1", note=""))))
+    at, over = json.dumps(thumb("e1", note=padding)), json.dumps(thumb("e2", note=padding + "x"))
     response = collector.http.post("/v1/events", content=f"[ {over} ,{at}]")
     assert response.status_code == 207
     told, taken = response.json()["events"]

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from streams.errors import RedactionError
 from streams.redaction.presidio import MIN_SCORE, PresidioAnalyzer
 
 
@@ -51,6 +52,15 @@ def test_a_mail_address_is_checked_without_the_network(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     found = PresidioAnalyzer().analyze("write to jo@some.example.co.uk")
     assert any(finding.type == "EMAIL_ADDRESS" for finding in found)
+
+
+@pytest.mark.parametrize("text", ["." * 50_000, "a." * 20_000 + " jo@example.com"], ids=["dots", "labels"])
+def test_a_text_on_which_a_pattern_runs_out_of_time_is_refused_and_never_passed(
+    analyzer: PresidioAnalyzer, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr("presidio_analyzer.pattern_recognizer.REGEX_TIMEOUT_SECONDS", 0.2)
+    with pytest.raises(RedactionError):
+        analyzer.analyze(text)
 
 
 def test_equal_rules_have_equal_versions(analyzer: PresidioAnalyzer) -> None:

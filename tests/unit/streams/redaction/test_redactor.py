@@ -32,6 +32,17 @@ def test_every_leaf_and_key_of_tool_arguments_is_redacted_and_stays_json() -> No
     assert within.counts == Counter({"AT": 2})
 
 
+def test_a_key_that_comes_twice_hides_nothing() -> None:
+    within = REDACTOR.within("t", "i")
+    call = Message(
+        "assistant", None, tool_calls=(ToolCall("f", '{"q": "@ada", "q": "x", "r": {"s": 1, "s": "@bob"}}'),)
+    )
+    redacted = within.interaction(Interaction((call,))).messages[0].tool_calls[0].arguments
+    assert "ada" not in redacted
+    assert "bob" not in redacted
+    assert within.counts["AT"] == 2
+
+
 def test_clean_json_stays_as_it_was_to_the_byte() -> None:
     arguments = '{ "a" :1.0 }'
     call = Message("assistant", None, tool_calls=(ToolCall("f", arguments),))
@@ -47,7 +58,7 @@ def test_arguments_that_are_no_json_are_redacted_as_text() -> None:
 
 
 def test_content_parts_and_names_are_redacted() -> None:
-    parts = (ContentPart("text", "@ada"), ContentPart("file", data='{"name": "@ada.pdf"}'))
+    parts = (ContentPart("text", "@ada"), ContentPart("@ada", data='{"name": "@ada.pdf"}'))
     redacted = REDACTOR.within("t", "i").interaction(Interaction((Message("user", None, parts, name="@ada"),)))
     assert "ada" not in repr(redacted)
 

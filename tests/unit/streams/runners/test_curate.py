@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +22,7 @@ from streams.runners.curate import CurateRunner
 from streams.runners.dead_letters import DeadLetters
 from streams.settings import Settings
 from streams.stages.join import InteractionLog
+from streams.stages.outcome import Applied, sampled
 from streams.state.sqlite import SqliteState
 from tests.events import interaction, record, redacted
 
@@ -36,10 +38,10 @@ class Curation:
         self.store = SqliteState(":memory:")
         letters = DeadLetters("feedback.deadletter", CODEC, Sealer([new_key_pair().public]), 12)
         ids = {"feedback.redacted": "redacted-uuid", "feedback.replay": "replay-uuid"}
-        self._runner = CurateRunner(Settings(), CODEC, self.store, KeyedHasher("k" * 32), letters, ids)
+        self.runner = CurateRunner(Settings(), CODEC, self.store, KeyedHasher("k" * 32), letters, ids)
 
     def process(self, *records: RawRecord) -> Batch:
-        return self._runner.process(records)
+        return self.runner.process(records)
 
     def outcomes(self, *events: RedactedEvent, topic: str = "feedback.redacted") -> list[Outcome]:
         batch = self.process(*(record(event, offset, topic, 5) for offset, event in enumerate(events)))
@@ -175,6 +177,31 @@ def test_an_event_on_which_a_stage_raises_is_sealed_away_and_the_others_go_on(
     letter = CODEC.decode(batch.outgoing[0].value, DeadLetter)
     assert (letter.reason, letter.stage, letter.entry) == (Reason.STAGE_FAILED, "curate", Position("raw", 0, 0))
     assert CODEC.decode(batch.outgoing[1].value, Outcome).sample is not None
+
+
+def test_an_event_whose_outcome_cannot_be_built_is_sealed_away_and_the_others_go_on(
+    curation: Curation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(applied: Applied, *rest: Any) -> Outcome:
+        if applied.event.interaction_id == "bad":
+            raise RuntimeError("a bug")
+        return sampled(applied, *rest)
+
+    monkeypatch.setattr(curating, "sampled", raising)
+    events = (chat("bad"), thumb("bad"), chat("a", 2), thumb("a", 3))
+    batch = curation.process(*(record(event, index, "feedback.redacted") for index, event in enumerate(events)))
+    assert [outgoing.topic for outgoing in batch.outgoing] == ["feedback.deadletter", "feedback.curated"]
+
+
+def test_an_outcome_larger_than_kafka_takes_is_sealed_away_and_its_partition_goes_on(
+    curation: Curation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curation.runner, "_largest_bytes", 3_000)
+    events = [chat("hot"), *(thumb("hot", at, Score("comment", text="x" * 500), f"c{at}") for at in range(1, 8))]
+    batch = curation.process(*(record(event, index, "feedback.redacted") for index, event in enumerate(events)))
+    letters = [CODEC.decode(each.value, DeadLetter) for each in batch.outgoing if each.topic == "feedback.deadletter"]
+    assert {letter.reason for letter in letters} == {Reason.OVERSIZE}
+    assert 0 < len(letters) < len(batch.outgoing)
 
 
 def test_a_record_that_is_not_ours_is_sealed_away(curation: Curation) -> None:

@@ -90,6 +90,8 @@ def test_the_topic_s_configured_tenant_wins_over_the_record_s() -> None:
             Reason.INVALID_EVENT,
         ),
         (CODEC.encode(msgspec.structs.replace(THUMB, tenant="")), Reason.UNKNOWN_TENANT),
+        (CODEC.encode(msgspec.structs.replace(THUMB, tenant="a/b")), Reason.UNKNOWN_TENANT),
+        (CODEC.encode(msgspec.structs.replace(THUMB, tenant="x" * 65)), Reason.UNKNOWN_TENANT),
         (b"{" + b" " * 2_000 + b"}", Reason.OVERSIZE),
         (
             CODEC.encode(msgspec.structs.replace(THUMB, interaction=interaction("x" * 1_001, "y"))),

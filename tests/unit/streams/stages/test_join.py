@@ -60,6 +60,12 @@ def test_consent_withdrawn_drops_and_given_again_keeps() -> None:
     assert _joined(INTERACTION, THUMB, given_again, withdrawn).consent is True
 
 
+def test_of_two_words_of_the_same_time_the_withdrawal_counts() -> None:
+    for withdrawal, grant in (("a", "b"), ("b", "a")):
+        words = (redacted(withdrawal, at=2, consent=Consent(False)), redacted(grant, at=2, consent=Consent(True)))
+        assert join(_log(INTERACTION, THUMB, *words)) == Drop(Reason.CONSENT_WITHDRAWN)
+
+
 def test_the_latest_review_decides() -> None:
     reject = redacted("r1", at=2, review=Review("reject"))
     approve = redacted("r2", at=3, review=Review("approve"))

@@ -1,0 +1,97 @@
+"""`millrace lake`: tables for people, one JSON object a line for programs, exit 2 for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from millrace.lake import app
+from schemas.tables import EVENTS, SAMPLES, TABLES, arrow_table, event_row, outcome_row
+from streams.lake.delta import DeltaLake
+from streams.lake.views import VIEWS
+from tests.events import redacted
+from tests.outcomes import outcome
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    root = str(tmp_path / "lake")
+    store = DeltaLake(root).create(EVENTS)
+    store.append(
+        arrow_table(EVENTS, [event_row(redacted(f"e{number}", pii={"EMAIL": 1})) for number in (1, 2)]), {}, {}
+    )
+    _, row = outcome_row(outcome("i", instruction="Où est [ma] commande ? " + "x" * 300))
+    DeltaLake(root).create(SAMPLES).append(arrow_table(SAMPLES, [row]), {}, {})
+    return root
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_a_query_s_rows_are_shown_as_a_table(lake: str) -> None:
+    done = run("sql", "SELECT event_id, received_at, pii FROM events ORDER BY 1", "--lake", lake)
+    assert done.exit_code == 0
+    for shown in ("event_id", "e1", "e2", "2025-10-09T08:53:20+00:00", '{"EMAIL": 1}'):
+        assert shown in done.stdout
+
+
+def test_text_is_shown_as_it_is_and_cut_off(lake: str) -> None:
+    done = run("sql", "SELECT instruction[:25] AS short FROM samples_current", "--lake", lake)
+    assert "Où est [ma] commande ? xx" in done.stdout
+    assert "…" in run("sql", "SELECT instruction FROM samples_current", "--lake", lake).stdout
+
+
+def test_json_is_one_object_a_line_with_everything_in_it(lake: str) -> None:
+    query = "SELECT s.*, 'b'::BLOB AS blob, 'nan'::FLOAT AS odd, 1.50::DECIMAL(4,2) AS price FROM samples_current s"
+    done = run("sql", query, "--lake", lake, "--json")
+    assert done.exit_code == 0
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert row["instruction"] == "Où est [ma] commande ? " + "x" * 300
+    assert (row["day"], row["received_at"]) == ("2025-10-09", "2025-10-09T08:53:20+00:00")
+    assert row["messages"][0]["role"] == "user"
+    assert row["pii"] == {"PERSON": 1}
+    assert (row["blob"], row["odd"], row["price"]) == ("Yg==", "nan", "1.50")
+
+
+def test_no_rows_are_no_lines(lake: str) -> None:
+    assert run("sql", "SELECT * FROM rejected", "--lake", lake, "--json").stdout == ""
+
+
+@pytest.mark.parametrize("query", ["SELCT 1", "SELECT nothing FROM events", "SELECT * FROM read_csv('/etc/hosts')"])
+def test_a_wrong_query_says_what_is_wrong_and_exits_2(lake: str, query: str) -> None:
+    done = run("sql", query, "--lake", lake)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("millrace: ")
+    assert "Error" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["tables"]])
+def test_where_no_lake_is_it_says_so_and_exits_2(tmp_path: Path, command: list[str]) -> None:
+    for missing in (tmp_path / "nowhere", tmp_path):
+        done = run(*command, "--lake", str(missing))
+        assert done.exit_code == 2
+        assert f"there is no lake at {missing}" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lake_of_the_settings_is_meant_if_none_is_named(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_LAKE", lake)
+    assert run("sql", "SELECT count(*) AS n FROM events", "--json").stdout == '{"n": 2}\n'
+
+
+def test_tables_are_listed_with_their_size_and_views_with_what_they_hold(lake: str) -> None:
+    done = run("tables", "--lake", lake, "--json")
+    assert done.exit_code == 0
+    listed = {entry["name"]: entry for entry in map(json.loads, done.stdout.splitlines())}
+    assert list(listed) == [*TABLES, *VIEWS]
+    events = listed["events"]
+    assert (events["rows"], events["version"], events["files"], events["holds"]) == (2, 1, 1, EVENTS.doc)
+    assert events["bytes"] > 0
+    assert listed["rejected"]["rows"] == 0
+    assert "rows" not in listed["samples_current"]
+    assert "samples_current" in run("tables", "--lake", lake).stdout
