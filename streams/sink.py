@@ -46,6 +46,7 @@ from streams.brokers import await_topics, topic_ids
 from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, StreamError, TransientError
 from streams.lake.ports import Lake, Lane, ReadPartition
 from streams.metrics import Health
+from streams.registry import codec_of
 from streams.replays import Progress
 from streams.settings import Settings
 from streams.sink_intake import Bounds, Intake, Partition, Record
@@ -396,7 +397,7 @@ def serve(settings: Settings, report: bool = False, intake: Callable[..., Intake
 def _await_lake(settings: Settings, health: Health, intake: Callable[..., Intake]) -> Sink:
     from streams.lake.delta import DeltaLake
 
-    lake, codec = DeltaLake(settings.lake), _codec(settings)
+    lake, codec = DeltaLake(settings.lake), codec_of(settings)
     wait_s = 0.5
     while True:
         try:
@@ -406,11 +407,3 @@ def _await_lake(settings: Settings, health: Health, intake: Callable[..., Intake
             LOGGER.warning("waiting for the lake", extra={"fields": {"problem": str(exc), "wait_s": wait_s}})
             time.sleep(wait_s)
             wait_s = min(MAX_WAIT_S, wait_s * 2)
-
-
-def _codec(settings: Settings) -> Codec:
-    if not settings.schema_registry_url:
-        return Codec()
-    from streams.registry import RegistryClient
-
-    return Codec(RegistryClient(settings.schema_registry_url, settings.topic_prefix))
