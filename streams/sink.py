@@ -353,7 +353,7 @@ class Sink:
         received = [table.oldest_received_at for table in self._tables.values() if table.oldest_received_at is not None]
         OLDEST_WAITING.set(max(0.0, time.time() - min(received) / 1e6) if received else 0.0)
         STALLED.set(0.0 if self._stalled_since is None else self._now - self._stalled_since)
-        for one, lag in self._intake.lags().items():
+        for one, lag in self._intake.watch().items():
             metrics.LAG.labels(one.topic, str(one.number)).set(lag)
 
     def _tables_of(self, partition: Partition) -> list[SinkTable]:

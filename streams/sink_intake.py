@@ -8,6 +8,7 @@ assignment would make every sink commit, read the tables' keys and seek at every
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,9 @@ from streams.settings import Settings
 
 CONSUME_RECORDS: Final = 100
 """Taken from Kafka's client at once: at most so many lie beside the buffer, and a rebalance waits for no more."""
+
+STUCK_S: Final = 30.0
+"""A fetch is answered within seconds, or not at all."""
 
 LOGGER: Final = logging.getLogger("millrace.sink")
 
@@ -68,7 +72,9 @@ class Intake:
         self._giving_up = giving_up
         self._gone = gone
         self._position: dict[Partition, int] = {}
+        self._moved_at: dict[Partition, float] = {}
         self._accepted_gap: dict[Partition, int] = {}
+        self._paused = False
         self._admin = AdminClient(client_config(settings), logger=KAFKA_LOGGER)
         self._consumer: Any = Consumer({**consumer_config(settings), **(overrides or {})}, logger=KAFKA_LOGGER)
         self._consumer.subscribe(
@@ -93,6 +99,7 @@ class Intake:
                 records = [record for record in records if record.partition != one]
                 continue
             self._position[one] = offset + 1
+            self._moved_at[one] = time.monotonic()
             records.append(Record(one, offset, message.value(), position))
         return records
 
@@ -123,6 +130,7 @@ class Intake:
             raise BrokerUnavailable(f"{partition} cannot be read yet: {exc.args[0].name()}") from exc
         self.joining.discard(partition)
         self._position[partition] = offset
+        self._moved_at[partition] = time.monotonic()
 
     def rejoin(self, partitions: Iterable[Partition]) -> None:
         """Stop reading partitions until `begin`."""
@@ -132,10 +140,12 @@ class Intake:
 
     def pause(self) -> None:
         """Fetch nothing; polling goes on and keeps us in the group."""
+        self._paused = True
         self._pause(self._position)
 
     def resume(self) -> None:
         """Fetch again what is read."""
+        self._paused = False
         self._tell(self._consumer.resume, self._position)
 
     def commit(self, offsets: Mapping[Partition, int], wait: bool) -> bool:
@@ -149,13 +159,23 @@ class Intake:
             return False
         return True
 
-    def lags(self) -> dict[Partition, int]:
-        """Records that were not read yet, as far as is known without asking."""
+    def watch(self) -> dict[Partition, int]:
+        """Records that were not read yet, as far as is known without asking.
+
+        A partition that has some and gives none for `STUCK_S` is read again from the tables' watermarks.
+        """
+        now = time.monotonic()
         lags = {}
         for one, position in self._position.items():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(*one), cached=True)
             if high >= 0:
                 lags[one] = max(0, high - position)
+            if self._paused or not lags.get(one):
+                self._moved_at[one] = now
+        for one in [one for one in lags if now - self._moved_at[one] > STUCK_S]:
+            fields = {"topic": one.topic, "partition": one.number, "position": self._position[one], "lag": lags[one]}
+            LOGGER.error("records are there and do not come", extra={"fields": fields})
+            self._reread(one)
         return lags
 
     def close(self) -> None:
@@ -172,14 +192,17 @@ class Intake:
         fields = {"topic": one.topic, "partition": one.number, "expected": position, "offset": offset}
         LOGGER.error("a gap between records", extra={"fields": fields})
         self._accepted_gap[one] = offset
+        self._reread(one)
+
+    def _reread(self, one: Partition) -> None:
         self.rejoin([one])
         self._gone([one])
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """Take the partitions, to stand at their ends, paused, until the watermarks are known.
 
-        At offsets, not at OFFSET_END: librdkafka would ask Kafka for that, and when the answer comes after a seek, it
-        goes there and not where it was sent (`rd_kafka_toppar_offset_retry` in 2.16).
+        At numbers, not at OFFSET_END: librdkafka (2.16) asks Kafka for that, and a seek before the answer has come is
+        forgotten over it: the partition then stays at its end, with everything before it unread.
         """
         mine = [Partition(one.topic, one.partition) for one in partitions]
         try:

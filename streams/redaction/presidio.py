@@ -40,7 +40,9 @@ class _FailClosed(logging.Filter):
 
 
 pattern_recognizer.REGEX_TIMEOUT_SECONDS = REGEX_TIMEOUT_S
-logging.getLogger("presidio-analyzer").addFilter(_FailClosed())
+_PRESIDIO_LOGGER: Final = logging.getLogger("presidio-analyzer")
+_PRESIDIO_LOGGER.setLevel(logging.WARNING)  # its own, so that no level of ours keeps a warning from the filter
+_PRESIDIO_LOGGER.addFilter(_FailClosed())
 
 
 @Language.component("lower_case_lemma")

@@ -101,7 +101,7 @@ class FakeIntake(Intake):
         self.committed.update(offsets)
         return True
 
-    def lags(self) -> dict[Partition, int]:
+    def watch(self) -> dict[Partition, int]:
         return {}
 
     def close(self) -> None:

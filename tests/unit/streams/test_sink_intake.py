@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from streams.errors import BrokerUnavailable
 from streams.settings import Settings
 from streams.sink_intake import Bounds, Intake, Partition, Record
 
+EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 ONE, TWO = Partition("feedback.redacted", 0), Partition("feedback.redacted", 1)
 
 
@@ -95,7 +97,7 @@ class FakeAdmin:
         answers: dict[TopicPartition, Any] = {}
         for one, spec in asked.items():
             answers[one] = Future()
-            answers[one].set_result(SimpleNamespace(offset=3 if spec._value == OffsetSpec.earliest()._value else 12))  # type: ignore[no-untyped-call]
+            answers[one].set_result(SimpleNamespace(offset=3 if spec._value == EARLIEST._value else 12))
         return answers
 
 
@@ -234,4 +236,22 @@ def test_offsets_are_advisory(stand: Stand) -> None:
 def test_the_lag_is_what_kafka_has_beyond_the_position(stand: Stand) -> None:
     stand.reading(ONE, 7)
     stand.assign(TWO)
-    assert stand.intake.lags() == {ONE: 5}
+    assert stand.intake.watch() == {ONE: 5}
+
+
+@pytest.mark.parametrize(
+    ("position", "paused", "seconds", "again"),
+    [(7, False, 31, True), (7, False, 29, False), (7, True, 31, False), (12, False, 31, False)],
+)
+def test_a_partition_that_has_records_and_gives_none_is_read_again(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, position: int, paused: bool, seconds: int, again: bool
+) -> None:
+    stand.reading(ONE, position)
+    stand.intake.watch()
+    if paused:
+        stand.intake.pause()
+    later = time.monotonic() + seconds
+    monkeypatch.setattr(streams.sink_intake, "time", SimpleNamespace(monotonic=lambda: later))
+    stand.intake.watch()
+    assert (stand.intake.joining == {ONE}) is again
+    assert (stand.gone == [[ONE]]) is again
