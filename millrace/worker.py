@@ -14,6 +14,7 @@ from streams.settings import load
 
 def worker(
     agent: Annotated[str, typer.Option(help="Only this agent, in this process: redact or curate.")] = "",
+    supervised: Annotated[bool, typer.Option(help="End when the parent process is gone.", hidden=True)] = False,
     report: Annotated[bool, typer.Option(help="Print what was done as a last JSON line.", hidden=True)] = False,
 ) -> None:
     """Run the agents redact and curate until SIGTERM.
@@ -30,7 +31,7 @@ def worker(
         names = {name: name for name in agents.AGENTS}
         if agent not in names:
             raise typer.BadParameter(f"{agent!r} is no agent: redact or curate", param_hint="--agent")
-        agents.serve(settings, names[agent], report)
+        agents.serve(settings, names[agent], report, supervised)
         return
     settings.require("hash_key", "deadletter_public_keys")
     raise typer.Exit(supervise([Role.REDACT, Role.CURATE], settings, (signal.SIGTERM, signal.SIGINT)))

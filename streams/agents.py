@@ -57,25 +57,29 @@ class Runner(Protocol):
         ...
 
 
-def serve(settings: Settings, agent: AgentName, report: bool = False) -> None:
-    """Run one agent until SIGTERM or SIGINT. With `report`, the last line on stdout says what was done, as JSON."""
+def serve(settings: Settings, agent: AgentName, report: bool = False, supervised: bool = False) -> None:
+    """Run one agent until SIGTERM or SIGINT, or `supervised` until its parent process is gone.
+
+    With `report`, the last line on stdout says what was done, as JSON.
+    """
     settings.require("hash_key", "deadletter_public_keys")
     health = Health()
     stop_serving = metrics.serve(settings.metrics_host, settings.metrics_port, health)
     try:
-        asyncio.run(_run(settings, agent, health))
+        asyncio.run(_run(settings, agent, health, supervised))
     finally:
         stop_serving()
     if report:
         print(json.dumps({"agent": agent, **metrics.stage_report()}), flush=True)
 
 
-async def _run(settings: Settings, agent: AgentName, health: Health) -> None:
+async def _run(settings: Settings, agent: AgentName, health: Health, supervised: bool) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    _stop_with_parent(loop, stopping)
+    if supervised:
+        _stop_with_parent(loop, stopping)
     building = asyncio.create_task(asyncio.to_thread(_AgentWorker, settings, agent, health))
     await asyncio.wait([building, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     if not building.done():

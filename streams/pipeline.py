@@ -42,7 +42,7 @@ class Role(StrEnum):
     @property
     def command(self) -> list[str]:
         """Its command line, but for --report."""
-        subcommand = ["sink"] if self is Role.SINK else ["worker", "--agent", self.value]
+        subcommand = ["sink"] if self is Role.SINK else ["worker", "--supervised", "--agent", self.value]
         return [sys.executable, "-m", "millrace", *subcommand]
 
 
