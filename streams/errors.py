@@ -11,6 +11,10 @@ StreamError
 ├── FencedError             another writer has the partition: drop the buffer
 ├── DeliveryFailed          the producer gave up for good: end the process, acknowledge nothing
 ├── OversizeError           a record is larger than it may be
+├── UnreadableRecord        (sink) a record of our own topics cannot be decoded: stop, skip nothing
+├── LostRecord              (sink) a record was read and did not reach the buffers: stop
+├── ProcessDied             (pipeline) a role ended by itself
+├── StalledError            (pipeline) what was waited for did not come within its deadline
 └── RedactionError          a text could not be redacted: the event is sealed away, never passed on
 """
 
