@@ -55,17 +55,14 @@ def stage(
 
 def _redact() -> Filter:
     from streams.redaction.presidio import PresidioAnalyzer
-    from streams.redaction.redactor import covering
+    from streams.redaction.redactor import replaced
 
     analyzer = PresidioAnalyzer()
 
     def redact(text: str) -> tuple[str, list[dict[str, Any]]]:
         findings = sorted(analyzer.analyze(text), key=lambda finding: (finding.start, finding.end))
-        pieces, end = [], 0
-        for finding in covering(findings):
-            pieces += [text[end : finding.start], f"<{finding.type}>"]
-            end = finding.end
-        return "".join((*pieces, text[end:])), [finding._asdict() for finding in findings]
+        redacted = replaced(text, findings, lambda finding, _: f"<{finding.type}>")
+        return redacted, [finding._asdict() for finding in findings]
 
     def apply(given: Mapping[str, Any]) -> dict[str, Any]:
         if "text" in given or "output" not in given:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -45,14 +45,12 @@ class Redactor:
             raise RedactionError(f"a text is longer than {self._max_text_chars} characters")
         if not text.strip():
             return text
-        pieces, end = [], 0
-        for finding in covering(self._analyzer.analyze(text)):
-            value = text[finding.start : finding.end]
+
+        def placeholder(finding: Finding, value: str) -> str:
             counts[finding.type] += 1
-            placeholder = f"<{finding.type}:{self._hasher.value(scope, finding.type, value)}>"
-            pieces += [text[end : finding.start], placeholder]
-            end = finding.end
-        return "".join((*pieces, text[end:]))
+            return f"<{finding.type}:{self._hasher.value(scope, finding.type, value)}>"
+
+        return replaced(text, self._analyzer.analyze(text), placeholder)
 
 
 class InteractionRedactor:
@@ -148,6 +146,15 @@ class InteractionRedactor:
 
 class _Pairs(list[tuple[str, object]]):
     """A JSON object as its pairs, in order."""
+
+
+def replaced(text: str, findings: Sequence[Finding], placeholder: Callable[[Finding, str], str]) -> str:
+    """A text with all that was found replaced; `placeholder` is asked with each disjoint finding and its value."""
+    pieces, end = [], 0
+    for finding in covering(findings):
+        pieces += [text[end : finding.start], placeholder(finding, text[finding.start : finding.end])]
+        end = finding.end
+    return "".join((*pieces, text[end:]))
 
 
 def covering(findings: Sequence[Finding]) -> list[Finding]:
