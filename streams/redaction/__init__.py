@@ -6,12 +6,13 @@ from typing import NamedTuple, Protocol
 
 
 class Finding(NamedTuple):
-    """One piece of PII in a text: characters [start, end), `score` in [0, 1]."""
+    """One piece of PII in a text: characters [start, end), `score` in [0, 1], and the rule that found it."""
 
     type: str
     start: int
     end: int
     score: float
+    rule: str = ""
 
 
 class Analyzer(Protocol):
