@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,6 +72,19 @@ def pii_sentences(seed: int) -> Iterator[str]:
     while True:
         kind, make = chance.choice(_KINDS)
         yield chance.choice(_CARRIERS).format(kind=kind, value=make(chance.choice(fakers), chance))
+
+
+def conversations(count: int) -> Iterator[list[str]]:
+    """Up to `count` dialogues as the messages of their turns; made-up ones where there are no real ones."""
+    file = dialogues()
+    if file is None:
+        chat = made_up_chat(random.Random(4))
+        yield from ([next(chat) for _ in range(6)] for _ in range(count))
+        return
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        for line in itertools.islice(lines, count):
+            turns = re.split(r"\n\n(?:Human|Assistant): ", json.loads(line)["chosen"])
+            yield [turn for turn in turns if turn]
 
 
 def made_up_chat(chance: random.Random) -> Iterator[str]:

@@ -25,6 +25,9 @@ WORDS_BEFORE: Final = 5
 
 _MEMO_CHUNKS: Final = 50_000
 _NO_KEYWORDS: Final = frozenset(("-PRON-", "be"))
+_LONE_SURROGATE: Final = regex.compile(r"[\ud800-\udfff]")
+"""No text has one; what slipped in must not stop spaCy, which encodes what it reads."""
+
 _SPAN: Final = regex.compile(r"\S+|\s+")
 
 
@@ -58,7 +61,9 @@ class Tokeniser:
             self._read += 1
             if self._read > _MEMO_CHUNKS:
                 self._forget()
-            tokens = tuple(self._token(token.idx, token.text) for token in self._tokenizer(chunk))
+            tokens = tuple(
+                self._token(token.idx, token.text) for token in self._tokenizer(_LONE_SURROGATE.sub("\ufffd", chunk))
+            )
             keywords = tuple(token.lemma for token in reversed(tokens) if len(token.parts) == 1)
             known = self._memo[chunk] = _Chunk(tokens, keywords)
         return known

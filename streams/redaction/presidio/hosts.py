@@ -52,16 +52,16 @@ class HostFinder:
 
     def finditer(self, text: str) -> Iterator[Match]:
         """What `pattern.finditer(text)` gives, for the pattern without a scheme."""
-        done = 0
-        while (domain := HOST_END.search(text, done)) is not None:
+        done, at = 0, 0
+        while (domain := HOST_END.search(text, at)) is not None:
             dot = domain.start()
             start = _HOST_BEFORE.match(text, max(done, dot - _MAX_HOST_CHARS), dot).start()
             if start == dot:  # nothing before the dot that a host could be
-                done = dot + 1
+                at = dot + 1
                 continue
             match = self._pattern.search(text, start)
             yield match
-            done = match.end()
+            done = at = match.end()
 
 
 def mail_addresses(pattern: regex.Pattern[str], text: str) -> Iterator[Match]:

@@ -23,6 +23,7 @@ _MAX_DIGITS: Final = matching._DIGIT_BLOCK_LIMIT
 _PLAIN: Final = re.compile(r"[0-9 ()\[\]./-]+")
 """A candidate whose digits alone decide; others (a plus, an extension, Unicode digits) are parsed at once."""
 
+_WITHOUT_EXTENSION: Final = re.compile(r"[0-9 ()\[\]./+-]+")
 _NOT_DIGITS: Final = re.compile(r"[^0-9]+")
 _BRACKET: Final = re.compile(f"[{matching._OPENING_PARENS}{matching._CLOSING_PARENS}]")
 _PLUS: Final = re.compile(r"[^\d+＋]*[+＋]")
@@ -136,7 +137,12 @@ class _Scan:
         parts = {(candidate, start): None, **dict.fromkeys(_inner_parts(candidate, start))}
         attempts = (self._attempt(part, at) for part, at in parts if part)
         hopeful = (attempt for attempt in attempts if attempt.regions and self._stands_alone(attempt))
-        return _Candidate(start, end, tuple(hopeful), second is None and digits < _MAX_DIGITS)
+        return _Candidate(
+            start,
+            end,
+            tuple(hopeful),
+            second is None and digits < _MAX_DIGITS and _WITHOUT_EXTENSION.fullmatch(candidate) is not None,
+        )
 
     def _attempt(self, part: str, start: int) -> _Attempt:
         if _PLUS.match(part):
@@ -160,6 +166,8 @@ class _Scan:
             matching._MATCHING_BRACKETS.fullmatch(part) is None or matching._PUB_PAGES.search(part)
         ):
             return False
+        if not self._plans.by_digits:
+            return True
         if start > 0 and not matching._LEAD_PATTERN.match(part) and _belongs_to_a_word(self.text[start - 1]):
             return False
         end = start + len(part)
@@ -172,7 +180,7 @@ class _Plans:
     def __init__(self, regions: Sequence[str], by_digits: bool) -> None:
         self.regions = tuple(regions)
         self.all = frozenset(regions)
-        self._by_digits = by_digits  # a lenient finder also takes numbers that are in no plan
+        self.by_digits = by_digits  # a lenient finder also takes numbers that are in no plan
         self._plans = [_Plan(region) for region in regions]
         self.min_digits = min(plan.min_digits for plan in self._plans) if by_digits else 0
         self._prefixes = _any_of(prefix for plan in self._plans for prefix in plan.prefixes)
@@ -184,7 +192,7 @@ class _Plans:
 
     def that_may_hold(self, digits: str) -> frozenset[str]:
         """The regions that may read a number in these digits, with a prefix or without."""
-        if not self._by_digits:
+        if not self.by_digits:
             return self.all
         if not self._prefixes.match(digits):  # then only a number of just this length
             whole = self._numbers.get(len(digits))
@@ -232,13 +240,14 @@ class _Plan:
         return pattern is not None and pattern.fullmatch(digits, begin) is not None
 
     def _begins(self, digits: str) -> list[int]:
-        """Where the number itself may begin after a calling code, a national prefix, or both."""
+        """Where the number itself may begin: after a calling code, and after national prefixes, stripped repeatedly."""
         begins = [len(self._code)] if digits.startswith(self._code) else []
-        for at in (0, *begins):
-            prefix = self._prefix.match(digits, at)
-            if prefix is not None:
-                groups = range(1, self._prefix.groups + 1)
-                begins += [prefix.end(), *(prefix.start(group) for group in groups if prefix[group] is not None)]
+        for start in (0, *begins):
+            at = start
+            while (prefix := self._prefix.match(digits, at)) is not None and prefix.end() > at:
+                groups = (prefix.start(group) for group in range(1, self._prefix.groups + 1))
+                begins += [prefix.end(), *(begin for begin in groups if begin >= 0)]
+                at = prefix.end()
         return begins
 
     def _is_written_with_prefix(self, digits: str) -> bool:
@@ -279,9 +288,9 @@ def _inner_parts(candidate: str, start: int) -> Iterator[tuple[str, int]]:
 
 
 def _has_calling_code(part: str) -> bool:
-    """Whether every region reads a number after a plus alike: a code that is none is read as the region's own digits."""
+    """Whether every region reads a number with a plus alike: a code that is none counts as the region's digits."""
     digits = _NOT_DIGITS.sub("", part)
-    if not part.isascii() or digits.startswith("0"):
+    if not (digits and part.isascii()) or digits.startswith("0"):
         return False
     return any(int(digits[:length]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for length in (1, 2, 3))
 
