@@ -42,7 +42,7 @@ services-stop: $(BIN)/python ## stop them; their data stays in .services
 lock: $(BIN)/python ## resolve the dependencies again into the two lock files
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra dev --output-file requirements-dev.lock
+	$(LOCK) --extra dev --extra training --output-file requirements-dev.lock
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header pyproject.toml

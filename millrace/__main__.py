@@ -17,7 +17,7 @@ COMMANDS: Final = {
     "worker": "Role: the agents redact and curate.",
     "sink": "Role: from Kafka into the lake.",
     "stage": "One stage as a filter, NDJSON in and out.",
-    "lake": "Tables and views, SQL over them, reconciliation.",
+    "lake": "Tables and views, SQL over them, reconciliation, leak audit.",
     "keys": "The collector's API keys, and the key pair for dead letters.",
     "topics": "Create or check Kafka's topics.",
     "doctor": "What is configured, what answers, what is wrong, and the mend.",

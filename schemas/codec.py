@@ -77,12 +77,20 @@ class Codec:
 
 
 def schema_name(value: bytes) -> str | None:
-    """The schema id or fingerprint that a message value announces, for the index of a dead letter."""
+    """The schema id or fingerprint that a message value announces, for the index of a dead letter.
+
+    None where it reads as text: then nobody announced a schema, and the index would quote the record. One
+    fingerprint in 2,800 does too.
+    """
     if value[:2] == SINGLE_OBJECT_MAGIC and len(value) >= 10:
-        return value[2:10].hex()
+        return None if _reads_as_text(value[2:10]) else value[2:10].hex()
     if value[:1] == b"\x00" and len(value) >= 5:
-        return str(int.from_bytes(value[1:5], "big"))
+        return None if _reads_as_text(value[1:5]) else str(int.from_bytes(value[1:5], "big"))
     return None
+
+
+def _reads_as_text(announced: bytes) -> bool:
+    return announced.isascii() and announced.decode().isprintable()
 
 
 def newest_schemas() -> Mapping[str, str]:

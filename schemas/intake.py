@@ -8,6 +8,7 @@ or epoch milliseconds as `occurred_at`. Unknown fields are ignored, so that apps
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -20,6 +21,9 @@ from schemas.scores import check_score
 
 MAX_DEPTH: Final = 64
 """Levels of nesting that an event may have; chat traffic with tool schemas stays under 20."""
+
+_MISTYPED: Final = re.compile(r"Invalid enum value '[A-Za-z_-]{1,24}'")
+"""msgspec quotes what was sent. A word helps to see the mistake; anything else may be data in the wrong field."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WORDS: Final = {"up": 1.0, "down": 0.0, "true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "pass": 1.0, "fail": 0.0}
@@ -119,6 +123,8 @@ def check_event(event: FeedbackEvent) -> None:
 
 def _named(exc: msgspec.ValidationError) -> InvalidEvent:
     problem, _, path = str(exc).partition(" - at `")
+    if problem.startswith("Invalid enum value ") and not _MISTYPED.fullmatch(problem):
+        problem = "is none of the values that it may have"
     field = path.rstrip("`").removeprefix("$.").removeprefix("$")
     if problem.startswith("Object missing required field `"):
         missing = problem.removeprefix("Object missing required field `").rstrip("`")

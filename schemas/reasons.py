@@ -24,6 +24,7 @@ class Reason(StrEnum):
     CONSENT_MISSING = "consent_missing"
     CONSENT_WITHDRAWN = "consent_withdrawn"
     REVIEW_REJECTED = "review_rejected"
+    PII_BARRED = "pii_barred"
 
     # Quality: the interaction is no use.
     EMPTY_PROMPT = "empty_prompt"

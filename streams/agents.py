@@ -7,6 +7,7 @@ Faust's obvious usage loses events: an agent that raises has acknowledged its ev
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -225,12 +226,12 @@ class _AgentWorker:
         if self._store is not None:
             return CurateRunner(settings, codec, self._store, hasher, letters, ids)
         # Presidio and spaCy take seconds and 200 MB to load: only where they are used.
-        from streams.redaction.presidio import PresidioAnalyzer
-        from streams.redaction.redactor import Redactor
+        from streams.redaction import configured
         from streams.runners.redact import RedactRunner
 
-        redactor = Redactor(PresidioAnalyzer(), hasher, settings.max_text_chars)
-        return RedactRunner(settings, codec, redactor, hasher, letters, ids)
+        runner = RedactRunner(settings, codec, configured.redactor(settings, hasher), hasher, letters, ids)
+        gc.freeze()  # what was loaded stays: the collector need not look at it again with every batch
+        return runner
 
 
 def _raw(event: EventT[bytes]) -> RawRecord:

@@ -31,6 +31,10 @@ BATCH_SECONDS: Final = Histogram(
     "millrace_batch_seconds", "One batch, in to acknowledged.", ("agent",), buckets=_SECONDS
 )
 STAGE_SECONDS: Final = Counter("millrace_stage_seconds", "Time spent in a stage.", ("stage",))
+REDACTION_MEMO: Final = Counter("millrace_redaction_memo", "Texts seen before by the redactor, or not.", ("result",))
+AUDIT_CHARS: Final = Counter("millrace_audit_chars", "Characters of redacted text that the leak audit read.")
+AUDIT_FINDINGS: Final = Counter("millrace_audit_findings", "What the leak audit found in redacted text.", ("kind",))
+AUDIT_FAILED: Final = Counter("millrace_audit_failed", "Events whose leak audit failed; they went on their way.")
 LAG: Final = Gauge("millrace_lag", "Records not consumed yet.", ("topic", "partition"))
 COMMIT_SECONDS: Final = Histogram("millrace_commit_seconds", "One table commit.", ("table",), buckets=_SECONDS)
 ROWS: Final = Counter("millrace_rows", "Rows committed.", ("table",))

@@ -91,11 +91,16 @@ class Process:
         """Whether it still runs."""
         return self._child.poll() is None
 
+    @property
+    def url(self) -> str:
+        """Where it serves `/metrics`, `/healthz` and `/readyz`; no slash at the end."""
+        return f"http://127.0.0.1:{self._settings.metrics_port}"
+
     def ready(self) -> bool:
         """Whether its `/readyz` says so. Raises `ProcessDied`."""
         self.check()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._settings.metrics_port}/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

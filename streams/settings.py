@@ -68,6 +68,23 @@ class Settings(Struct, frozen=True, kw_only=True):
     batch_events: Annotated[Positive, _says("events that an agent takes at once")] = 500
     batch_wait_s: Annotated[Seconds, _says("how long an agent waits for a batch to fill")] = 0.1
     max_text_chars: Annotated[Positive, _says("longest text that is redacted; a longer one is dead-lettered")] = 100_000
+    redaction_audit_share: Annotated[
+        float, Meta(ge=0, le=1), _says("share of events that the leak audit reads after redaction")
+    ] = 0.01
+    redaction_names: Annotated[
+        str, _says("who finds names: `bundled`, `off`, `spacy:MODEL` (installed), `presidio:FILE.yaml`")
+    ] = "bundled"
+    redaction_recognizers: Annotated[
+        tuple[str, ...], _says("Presidio recognizers of your own: YAML files, or `module:attribute` in Python")
+    ] = ()
+    redaction_policy: Annotated[
+        tuple[str, ...],
+        _says("`TYPE=action`, `*` for the rest: `redact`, `surrogate`, `mask`, `hash`, `keep`, `drop` (no sample)"),
+    ] = ()
+    redaction_min_score: Annotated[
+        float, Meta(ge=0, le=1), _says("findings of patterns below this score are no findings")
+    ] = 0.35
+    redaction_memo_texts: Annotated[Positive, _says("texts whose findings are remembered, by hash")] = 50_000
     max_event_bytes: Annotated[Positive, _says("largest event, from HTTP or Kafka")] = 1_048_576
     collector_host: Annotated[str, _says("address to listen on")] = "127.0.0.1"
     collector_port: Annotated[int, Meta(ge=0, le=65535), _says("port to listen on")] = 8080

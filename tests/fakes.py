@@ -35,6 +35,7 @@ class AtAnalyzer:
     """A `streams.redaction.Analyzer` that finds every `@word`."""
 
     version = "at"
+    types = frozenset({"AT"})
 
     def analyze(self, text: str) -> list[Finding]:
         return [Finding("AT", match.start(), match.end(), 1.0) for match in re.finditer(r"@\w+", text)]

@@ -16,11 +16,16 @@ class Finding(NamedTuple):
 
 
 class Analyzer(Protocol):
-    """Finds PII. Adapter: `streams.redaction.presidio`."""
+    """Finds PII: `presidio` patterns, `secrets`, `names`; all of them in `detector`, remembered in `memo`."""
 
     @property
     def version(self) -> str:
         """A hash of the rules: equal versions find the same."""
+        ...
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of all that it may find."""
         ...
 
     def analyze(self, text: str) -> list[Finding]:

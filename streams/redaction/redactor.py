@@ -1,21 +1,51 @@
-"""Redacting an interaction: every text in it, JSON stays JSON, each finding a placeholder.
+"""Redacting an interaction: every text in it, JSON stays JSON, each finding what the policy says.
 
-A placeholder is `<TYPE:8 hex digits>`, a keyed hash within its interaction; `stages.normalise` numbers them after the
+A placeholder holds keyed hashes within its interaction (`placeholders`); `stages.normalise` numbers them after the
 join, so that a late comment names the same person as the interaction did.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from schemas.events import ContentPart, Interaction, Message, Review, Score, ToolCall
 from streams.errors import RedactionError
-from streams.redaction import Analyzer, Finding
+from streams.redaction import Analyzer, Finding, placeholders
 from streams.redaction.hashing import KeyedHasher
+from streams.redaction.policy import Action, Policy
+from streams.redaction.surrogates import surrogate
+
+_NAME_WORD: Final = re.compile(r"[^\W\d_]+")
+_TITLES: Final = frozenset(
+    (
+        "mr",
+        "mrs",
+        "ms",
+        "miss",
+        "mx",
+        "dr",
+        "prof",
+        "sir",
+        "madam",
+        "lady",
+        "lord",
+        "mister",
+        "doctor",
+        "professor",
+        "s",
+    )
+)
+"""No part of who a person is; the s is that of a genitive."""
+
+_MAX_NAME_WORDS: Final = 4
+_MIN_KNOWN_CHARS: Final = 3
 
 
 class Redactor:
@@ -25,8 +55,11 @@ class Redactor:
     role, and all ids. Ids must be opaque: the contract says so.
     """
 
-    def __init__(self, analyzer: Analyzer, hasher: KeyedHasher, max_text_chars: int) -> None:
-        self.version = analyzer.version
+    def __init__(
+        self, analyzer: Analyzer, hasher: KeyedHasher, max_text_chars: int, policy: Policy | None = None
+    ) -> None:
+        self._policy = policy or Policy()
+        self.version = hashlib.sha256(f"{analyzer.version}:{self._policy.version}".encode()).hexdigest()[:16]
         self._analyzer = analyzer
         self._hasher = hasher
         self._max_text_chars = max_text_chars
@@ -39,28 +72,79 @@ class Redactor:
         """See `KeyedHasher.person`."""
         return self._hasher.person(tenant, user)
 
-    def replace(self, text: str, scope: str, counts: Counter[str]) -> str:
-        """A text with every finding replaced; `counts` grows by type. Raises `RedactionError` for one too long."""
+    def replace(
+        self, text: str, tenant: str, interaction_id: str, counts: Counter[str], known: dict[str, str] | None = None
+    ) -> str:
+        """A text with every finding replaced, and every value in `known` (value → type), which grows by those found.
+
+        `counts` grows by type. Raises `RedactionError` for a text that is too long.
+        """
         if len(text) > self._max_text_chars:
             raise RedactionError(f"a text is longer than {self._max_text_chars} characters")
         if not text.strip():
             return text
+        scope = f"{tenant}\x00{interaction_id}"
 
-        def placeholder(finding: Finding, value: str) -> str:
+        def replacement(finding: Finding, value: str) -> str:
             counts[finding.type] += 1
-            return f"<{finding.type}:{self._hasher.value(scope, finding.type, value)}>"
+            match self._policy.action(finding.type):
+                case Action.SURROGATE:
+                    return surrogate(
+                        finding.type, value, lambda part: self._hasher.surrogate(scope, finding.type, part)
+                    )
+                case Action.MASK:
+                    return "".join("*" if char.isalnum() else char for char in value)
+                case Action.HASH:
+                    return placeholders.tenant_wide(
+                        finding.type, self._hasher.tenant_value(tenant, finding.type, value)
+                    )
+            parts = _name_words(value) if finding.type == "PERSON" else [value]
+            hashes = [self._hasher.value(scope, finding.type, part) for part in parts]
+            return placeholders.hashed(finding.type, hashes)
 
-        return replaced(text, self._analyzer.analyze(text), placeholder)
+        known = {} if known is None else known
+        found = [each for each in self._analyzer.analyze(text) if self._policy.action(each.type) is not Action.KEEP]
+        for each in covering(found):
+            value = text[each.start : each.end]
+            if _says_enough(value):
+                known.setdefault(value, each.type)
+        return replaced(text, [*found, *_known_in(text, known)], replacement)
+
+
+def _says_enough(value: str) -> bool:
+    """Whether a value is sought where nothing found it: not what could be another word, or a part of many."""
+    return sum(map(str.isalnum, value)) >= _MIN_KNOWN_CHARS and not (value.isalpha() and value.islower())
+
+
+def _known_in(text: str, known: Mapping[str, str]) -> Iterator[Finding]:
+    for value, kind in known.items():
+        start = text.find(value)
+        while start >= 0:
+            end = start + len(value)
+            if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
+                yield Finding(kind, start, end, 0.0, "found elsewhere")
+            start = text.find(value, end)
+
+
+def _name_words(value: str) -> list[str]:
+    """The words of a person's name without titles; the whole value where nothing is left."""
+    words = [word for word in _NAME_WORD.findall(value) if word.casefold() not in _TITLES]
+    return words[:_MAX_NAME_WORDS] or [value]
 
 
 class InteractionRedactor:
-    """Redacts the parts of one interaction and counts what it found by type in `counts`."""
+    """Redacts the parts of one interaction.
+
+    `counts` is what was replaced, by type; `known` are the values that were found, with their types: one that is found
+    in one text goes from all texts after it.
+    """
 
     def __init__(self, redactor: Redactor, tenant: str, interaction_id: str) -> None:
         self.counts: Counter[str] = Counter()
+        self.known: dict[str, str] = {}
         self._redactor = redactor
         self._tenant = tenant
-        self._scope = f"{tenant}\x00{interaction_id}"
+        self._interaction_id = interaction_id
 
     def interaction(self, interaction: Interaction) -> Interaction:
         """All messages, tools, tags and labels; the user becomes a keyed hash."""
@@ -138,7 +222,7 @@ class InteractionRedactor:
 
     def text(self, text: str) -> str:
         """Any text of the interaction."""
-        return self._redactor.replace(text, self._scope, self.counts)
+        return self._redactor.replace(text, self._tenant, self._interaction_id, self.counts, self.known)
 
     def _optional(self, text: str | None) -> str | None:
         return None if text is None else self.text(text)

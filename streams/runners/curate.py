@@ -12,6 +12,7 @@ from schemas.reasons import Reason
 from streams import metrics
 from streams.brokers import Outgoing, largest_record_bytes
 from streams.errors import OversizeError, TransientError
+from streams.redaction import policy
 from streams.redaction.hashing import KeyedHasher
 from streams.runners import Batch, RawRecord, reason_for, timed
 from streams.runners.dead_letters import DeadLetters
@@ -70,6 +71,7 @@ class CurateRunner:
         self._curated = settings.topic("curated")
         self._topic_ids = topic_ids
         self._largest_bytes = largest_record_bytes(settings) - _OVERHEAD_BYTES
+        self._barred = policy.parse(settings.redaction_policy).barred
         self._ttl_s = settings.state_days * _DAY_S
 
     def process(self, records: Sequence[RawRecord]) -> Batch:
@@ -110,7 +112,7 @@ class CurateRunner:
             try:
                 log, revision = logs[key].apply(item.event)
                 applied = Applied(item.event, item.entry, item.received_at, log.as_of(revision))
-                verdict, stage = _judge(applied.log)
+                verdict, stage = _judge(applied.log, self._barred)
                 own = _fingerprint(verdict.record) if isinstance(verdict, Keep) else None
             except Exception:
                 outgoing[item.record] = self._dead_letter(item.record, item, Reason.STAGE_FAILED)
@@ -261,7 +263,7 @@ def _gated(one: _Judged) -> Gated:
     return one.verdict.record
 
 
-def _judge(log: InteractionLog) -> tuple[Keep[Gated] | Drop | Wait, str]:
+def _judge(log: InteractionLog, barred: frozenset[str]) -> tuple[Keep[Gated] | Drop | Wait, str]:
     """Join, normalise and gate an interaction; with the stage that decided."""
     with timed("join"):
         joined = join(log)
@@ -273,7 +275,7 @@ def _judge(log: InteractionLog) -> tuple[Keep[Gated] | Drop | Wait, str]:
     if not isinstance(normalised, Keep):
         return normalised, "normalise"
     with timed("gate"):
-        return _counted(gate(normalised.record), "gate"), "gate"
+        return _counted(gate(normalised.record, barred), "gate"), "gate"
 
 
 def _counted(verdict: V, stage: str) -> V:

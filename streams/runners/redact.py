@@ -10,12 +10,13 @@ import msgspec
 
 from schemas.codec import Codec
 from schemas.errors import UndecodableRecord
-from schemas.events import FeedbackEvent, Position, Tenant
+from schemas.events import FeedbackEvent, Position, RedactedEvent, Tenant
 from schemas.intake import check_event
 from schemas.reasons import Reason
 from streams import metrics
 from streams.brokers import Outgoing
 from streams.errors import OversizeError, TransientError
+from streams.redaction import audit
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.redactor import Redactor
 from streams.runners import Batch, RawRecord, reason_for, timed
@@ -46,6 +47,8 @@ class RedactRunner:
         self._dead_letters = dead_letters
         self._topic_ids = topic_ids
         self._tenants = settings.tenant_of_source
+        for kind in audit.Kind:
+            metrics.AUDIT_FINDINGS.labels(kind)  # shown as 0 from the start: an alert on a rise needs a first value
 
     def process(self, records: Sequence[RawRecord]) -> Batch:
         """One outgoing record for each that came in."""
@@ -65,6 +68,7 @@ class RedactRunner:
             if isinstance(verdict, Drop):
                 return self._drop(record, entry, verdict.reason, event)
             metrics.KEPT.labels("redact").inc()
+            self._audit(verdict.record)
             with timed("encode"):
                 key = f"{event.tenant}/{event.interaction_id or verdict.record.event_id}"
                 return Outgoing(self._settings.topic("redacted"), key.encode(), self._codec.encode(verdict.record))
@@ -83,8 +87,24 @@ class RedactRunner:
         tenant = self._tenants[record.topic]
         return event if tenant is None else msgspec.structs.replace(event, tenant=tenant)
 
+    def _audit(self, event: RedactedEvent) -> None:
+        """Count what a second look finds in a sampled event, which goes on its way whatever that is."""
+        if not audit.sampled(event.event_id, self._settings.redaction_audit_share):
+            return
+        try:
+            with timed("audit"):
+                report = audit.audit(event)
+        except Exception:
+            metrics.AUDIT_FAILED.inc()
+            return
+        metrics.AUDIT_CHARS.inc(report.chars)
+        for kind, count in report.findings.items():
+            metrics.AUDIT_FINDINGS.labels(kind).inc(count)
+
     def _drop(self, record: RawRecord, entry: Position, reason: Reason, event: FeedbackEvent | None) -> Outgoing:
         metrics.DROPPED.labels("redact", reason).inc()
-        tenant = self._tenants[record.topic] or (event.tenant if event is not None else None)
+        tenant = self._tenants[record.topic]
+        if tenant is None and event is not None and _TENANT.match(event.tenant):
+            tenant = event.tenant  # what is no tenant's name may be anything, and the index is in clear
         event_hash = None if event is None else self._hasher.event(tenant or "", event.event_id)
-        return self._dead_letters.seal(record, entry, "redact", reason, tenant or None, event_hash)
+        return self._dead_letters.seal(record, entry, "redact", reason, tenant, event_hash)

@@ -11,7 +11,7 @@ from schemas.reasons import Reason
 from streams.stages import Drop, Keep
 from streams.stages.normalise import Normalised, text_of
 
-VERSION: Final = "gate-1"
+VERSION: Final = "gate-2"
 
 MAX_CHARS: Final = 200_000
 """Longest prompt and answer together: about 50,000 tokens, beyond what a fine-tune takes in one sample."""
@@ -30,8 +30,11 @@ class Gated(Struct, frozen=True):
     quality: float
 
 
-def gate(normalised: Normalised) -> Keep[Gated] | Drop:
-    """Judge one interaction: safety first. Drops for the first gate that did not pass, keeping all outcomes."""
+def gate(normalised: Normalised, barred: frozenset[str] = frozenset()) -> Keep[Gated] | Drop:
+    """Judge one interaction: safety first. Drops for the first gate that did not pass, keeping all outcomes.
+
+    `barred` are the types of PII of which no sample may have held one, redacted or not.
+    """
     joined = normalised.joined
     chars = len(normalised.output) + sum(len(text_of(message)) for message in normalised.messages[:-1])
     words = len(normalised.output.split())
@@ -39,6 +42,9 @@ def gate(normalised: Normalised) -> Keep[Gated] | Drop:
     unconsented = joined.interaction.sensitive and joined.consent is not True
     gates = (
         _outcome("consent", "safety", None if not unconsented else Reason.CONSENT_MISSING),
+        _outcome(
+            "pii", "safety", Reason.PII_BARRED if barred & joined.pii.keys() else None, float(sum(joined.pii.values()))
+        ),
         _outcome("format", "quality", None),
         _outcome("length", "quality", Reason.TOO_LONG if chars > MAX_CHARS else None, float(chars)),
         _outcome("low_signal", "quality", None, quality),

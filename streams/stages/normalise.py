@@ -1,7 +1,8 @@
 """normalise: chat messages and corrections into one form: a prompt, an answer, and views of both.
 
 Placeholders `<PERSON:1f9a…>` become `<PERSON_1>`, numbered by first appearance over the interaction and then its
-feedback, so that the same value has the same number throughout.
+feedback, so that the same value has the same number throughout. A person's name holds a hash a word: one whose words
+are all in another's is that person, so that "Ada" and "Ada Lovelace" have one number.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import unicodedata
 from typing import Final
 
 import msgspec
+import regex
 from msgspec import Struct
 
 from schemas.events import ContentPart, Message, ToolCall
 from schemas.outcomes import GateOutcome, Origin
 from schemas.reasons import Reason
+from streams.redaction.placeholders import HASHED
 from streams.stages import Drop, Keep
 from streams.stages.join import Joined
 
-_PLACEHOLDER: Final = re.compile(r"<([A-Z][A-Z_]*):([0-9a-f]{8})>")
+_PIECE_CHARS: Final = 200
+_MARKS: Final = regex.compile(rf"\p{{M}}{{{_PIECE_CHARS}}}")
 
 
 class Normalised(Struct, frozen=True):
@@ -41,7 +45,7 @@ class Normalised(Struct, frozen=True):
 
 def normalise(joined: Joined) -> Keep[Normalised] | Drop:
     """Bring one interaction into form. Drops an interaction without a question or without an answer."""
-    numbers = _Numbering()
+    numbers = Numbering()
     messages = tuple(_clean(message, numbers) for message in joined.interaction.messages)
     better = _better_output(joined)
     if not messages or messages[-1].role != "assistant":
@@ -80,25 +84,40 @@ def text_of(message: Message) -> str:
 
 def tidy(text: str) -> str:
     """NFC, `\\n` line ends, no white space at line ends or around the text."""
-    lines = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = _composed(text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(line.rstrip() for line in lines).strip()
 
 
-class _Numbering:
-    """Numbers placeholders by type, in order of first appearance."""
+def _composed(text: str) -> str:
+    """NFC; a run of combining marks, for which it takes the square of their number, in pieces."""
+    if text.isascii() or not _MARKS.search(text):
+        return unicodedata.normalize("NFC", text)
+    pieces = range(0, len(text), _PIECE_CHARS)
+    return "".join(unicodedata.normalize("NFC", text[start : start + _PIECE_CHARS]) for start in pieces)
+
+
+class Numbering:
+    """Numbers the placeholders of one interaction by type, in order of first appearance."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, dict[str, int]] = {}
+        self._known: dict[str, list[frozenset[str]]] = {}
 
     def number(self, text: str) -> str:
-        return _PLACEHOLDER.sub(self._replace, text) if "<" in text else text
+        """The text with each hashed placeholder numbered."""
+        return HASHED.sub(self._replace, text) if "<" in text else text
 
     def _replace(self, match: re.Match[str]) -> str:
-        numbers = self._numbers.setdefault(match[1], {})
-        return f"<{match[1]}_{numbers.setdefault(match[2], len(numbers) + 1)}>"
+        hashes = frozenset(match[2].split("."))
+        known = self._known.setdefault(match[1], [])
+        for place, other in enumerate(known):
+            if hashes <= other or other <= hashes:
+                known[place] = hashes | other
+                return f"<{match[1]}_{place + 1}>"
+        known.append(hashes)
+        return f"<{match[1]}_{len(known)}>"
 
 
-def _clean(message: Message, numbers: _Numbering) -> Message:
+def _clean(message: Message, numbers: Numbering) -> Message:
     return msgspec.structs.replace(
         message,
         content=None if message.content is None else numbers.number(tidy(message.content)),

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.events import Clock, Consent, Erasure, FeedbackEvent, Position, RedactedEvent
+from schemas.events import (
+    Clock,
+    Consent,
+    Erasure,
+    FeedbackEvent,
+    Interaction,
+    Position,
+    RedactedEvent,
+    Review,
+    Score,
+)
 from schemas.reasons import Reason
 from streams.errors import RedactionError
 from streams.redaction.hashing import KeyedHasher
-from streams.redaction.redactor import Redactor
+from streams.redaction.redactor import InteractionRedactor, Redactor
 from streams.stages import Drop, Keep
 
 EARLIEST_OCCURRED_AT: Final = 1_262_304_000_000_000
@@ -24,9 +34,10 @@ def redact(
     """Redact one event that entered at `entry` and that Kafka took at `received_at` (epoch µs)."""
     within = redactor.within(event.tenant, event.interaction_id)
     try:
-        interaction = None if event.interaction is None else within.interaction(event.interaction)
-        scores = tuple(within.score(score) for score in event.scores)
-        review = None if event.review is None else within.review(event.review)
+        interaction, scores, review = _texts(event, within)
+        if within.known:  # a value that a later text gave away may stand in an earlier one
+            within.counts.clear()
+            interaction, scores, review = _texts(event, within)
     except RedactionError:
         return Drop(Reason.REDACTION_FAILED)
     occurred_at, clock = bound(event.occurred_at, received_at)
@@ -53,6 +64,14 @@ def redact(
             erasure=erasure,
         )
     )
+
+
+def _texts(
+    event: FeedbackEvent, within: InteractionRedactor
+) -> tuple[Interaction | None, tuple[Score, ...], Review | None]:
+    interaction = None if event.interaction is None else within.interaction(event.interaction)
+    scores = tuple(within.score(score) for score in event.scores)
+    return interaction, scores, None if event.review is None else within.review(event.review)
 
 
 def bound(occurred_at: int, received_at: int) -> tuple[int, Clock]:

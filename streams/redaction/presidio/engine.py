@@ -63,6 +63,11 @@ class PresidioAnalyzer:
         self._without_digits = [each for each in self._finders if not each.needs_digit]
 
     @cached_property
+    def types(self) -> frozenset[str]:
+        """See `Analyzer.types`."""
+        return frozenset(entity for each in self._recognizers for entity in each.supported_entities)
+
+    @cached_property
     def version(self) -> str:
         """See `Analyzer.version`."""
         return rules_version(self._recognizers)
@@ -90,8 +95,7 @@ class PresidioAnalyzer:
     def _by_own_code(self, text: str) -> list[Finding]:
         """What recognizers with Python code of their own find, given what stock would give them."""
         artifacts = self._nlp.process_text(text, LANGUAGE)
-        entities = sorted({entity for each in self._recognizers for entity in each.supported_entities})
-        raw = [(each, each.analyze(text, entities, artifacts) or []) for each in self._as_they_are]
+        raw = [(each, each.analyze(text, sorted(self.types), artifacts) or []) for each in self._as_they_are]
         context = Context(text, self._tokeniser)
         found: list[Finding] = []
         for recognizer, results in raw:

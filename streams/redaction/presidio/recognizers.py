@@ -22,7 +22,7 @@ from tldextract import TLDExtract
 from streams.errors import RedactionError, SettingError
 
 LANGUAGE: Final = "en"
-SETTING: Final = "MILLRACE_RECOGNIZERS"
+SETTING: Final = "MILLRACE_REDACTION_RECOGNIZERS"
 
 
 class _FailClosed(logging.Filter):

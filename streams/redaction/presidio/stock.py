@@ -18,6 +18,7 @@ class StockAnalyzer:
         self._engine = AnalyzerEngine(registry=registry, nlp_engine=blank_nlp(), supported_languages=[LANGUAGE])
         self._min_score = min_score
         self.version = rules_version(registry.recognizers)
+        self.types = frozenset(entity for each in registry.recognizers for entity in each.supported_entities)
 
     def analyze(self, text: str) -> list[Finding]:
         """See `Analyzer.analyze`."""

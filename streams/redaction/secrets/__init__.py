@@ -15,11 +15,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from streams.redaction import Finding
+from streams.redaction import Finding, placeholders
 from streams.redaction.secrets import blocks, connections, context, formats
-
-PLACEHOLDER: Final = re.compile(r"<[A-Z][A-Z0-9_]{1,40}(?::[0-9a-f]{8}|_[0-9]{1,6})>")
-"""What `redactor` and `stages.normalise` put in the place of a value."""
 
 _BLANK: Final = "\0"
 
@@ -40,7 +37,7 @@ class Secrets:
         lowered = text.lower()
         if len(lowered) != len(text):  # İ is the one letter whose lower case is two characters
             lowered = text.replace("\u0130", "i").lower()
-        if "<" in text and (blanked := PLACEHOLDER.sub(_blank, text)) != text:
+        if "<" in text and (blanked := placeholders.ANY.sub(_blank, text)) != text:
             found = _found(blanked, blanked.lower() if len(blanked.lower()) == len(text) else lowered)
             return [piece for finding in found for piece in _without_blanks(finding, blanked)]
         return list(_found(text, lowered))

@@ -9,11 +9,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from millrace.lake import app
+from schemas.events import Score
 from schemas.tables import EVENTS, SAMPLES, TABLES, arrow_table, event_row, outcome_row
 from streams.lake.delta import DeltaLake
 from streams.lake.views import VIEWS
+from streams.redaction.audit import Kind, sampled
 from tests.events import redacted
 from tests.outcomes import outcome
+
+ADDRESS = "ada@lovelace.example"
 
 
 @pytest.fixture
@@ -70,7 +74,7 @@ def test_a_wrong_query_says_what_is_wrong_and_exits_2(lake: str, query: str) -> 
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["tables"]])
+@pytest.mark.parametrize("command", [["sql", "SELECT 1"], ["tables"], ["audit"]])
 def test_where_no_lake_is_it_says_so_and_exits_2(tmp_path: Path, command: list[str]) -> None:
     for missing in (tmp_path / "nowhere", tmp_path):
         done = run(*command, "--lake", str(missing))
@@ -95,3 +99,57 @@ def test_tables_are_listed_with_their_size_and_views_with_what_they_hold(lake: s
     assert listed["rejected"]["rows"] == 0
     assert "rows" not in listed["samples_current"]
     assert "samples_current" in run("tables", "--lake", lake).stdout
+
+
+@pytest.fixture
+def leaky_lake(tmp_path: Path) -> str:
+    """40 events of 100 characters, of which one in ten holds an address; in two files."""
+    root = str(tmp_path / "leaky")
+    store = DeltaLake(root).create(EVENTS)
+    for half in range(2):
+        rows = [
+            event_row(
+                redacted(
+                    f"e{number}",
+                    scores=(Score("comment", text=(ADDRESS if number % 10 == 0 else "fine").ljust(100, ".")),),
+                )
+            )
+            for number in range(half * 20, half * 20 + 20)
+        ]
+        store.append(arrow_table(EVENTS, rows), {}, {})
+    return root
+
+
+def test_an_audit_says_how_much_leaked_by_kind_and_where_and_never_what(leaky_lake: str) -> None:
+    for form in ((), ("--json",)):
+        done = run("audit", "--lake", leaky_lake, *form)
+        assert done.exit_code == 0
+        assert ADDRESS not in done.stdout
+    answer = json.loads(done.stdout)
+    assert (answer["events"], answer["texts"], answer["chars"]) == (40, 40, 4_000)
+    assert answer["findings"] == {kind.value: 4 if kind is Kind.EMAIL else 0 for kind in Kind}
+    assert answer["per_million_chars"]["all"] == answer["per_million_chars"]["email"] == 1_000
+    places = sorted(answer["places"], key=lambda place: str(place["event_id"]))
+    assert [place["event_id"] for place in places] == ["e0", "e10", "e20", "e30"]
+    assert places[0] == {"event_id": "e0", "field": "scores[0].text", "kind": "email", "start": 0, "end": 20}
+
+
+def test_an_audit_for_people_names_the_places(leaky_lake: str) -> None:
+    done = run("audit", "--lake", leaky_lake)
+    for shown in ("1,000.0", "scores[0].text", "e30", "40 events · 40 texts · 4,000 characters"):
+        assert shown in done.stdout
+
+
+@pytest.mark.parametrize(("most", "status"), [("1000", 0), ("999.9", 1)])
+def test_an_audit_exits_1_only_above_what_is_allowed(leaky_lake: str, most: str, status: int) -> None:
+    assert run("audit", "--lake", leaky_lake, "--max-per-million", most).exit_code == status
+
+
+def test_an_audit_of_a_share_reads_that_share(leaky_lake: str) -> None:
+    answer = json.loads(run("audit", "--lake", leaky_lake, "--share", "0.5", "--json").stdout)
+    assert answer["events"] == sum(sampled(f"e{number}", 0.5) for number in range(40))
+
+
+def test_an_audit_of_a_lake_without_texts_finds_nothing(lake: str) -> None:
+    answer = json.loads(run("audit", "--lake", lake, "--json").stdout)
+    assert (answer["events"], answer["texts"], answer["per_million_chars"]["all"]) == (2, 0, 0)

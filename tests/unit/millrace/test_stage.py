@@ -9,13 +9,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from millrace.__main__ import app
+from streams.errors import SettingError
+from streams.redaction.presidio.stock import StockAnalyzer
 
 ANSWER = " ".join(f"word{number}" for number in range(30))
 
 
-def _stage(name: str, *lines: object) -> Result:
+def _stage(name: str, *lines: object, options: tuple[str, ...] = ()) -> Result:
     text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
-    return CliRunner().invoke(app, ["stage", name], input=text)
+    return CliRunner().invoke(app, ["stage", name, *options], input=text)
 
 
 def _answers(result: Result) -> list[dict[str, Any]]:
@@ -28,7 +30,7 @@ def test_redact_adds_entities_in_order_with_type_place_and_score() -> None:
     found = {entity["type"]: text[entity["start"] : entity["end"]] for entity in answer["entities"]}
     assert found["EMAIL_ADDRESS"] == "jo@example.com"
     assert found["PHONE_NUMBER"] == "212-555-0123"
-    assert answer["redacted"] == "mail <EMAIL_ADDRESS> or call <PHONE_NUMBER>"
+    assert answer["redacted"] == "mail <EMAIL_ADDRESS_1> or call <PHONE_NUMBER_1>"
     assert (answer["text"], answer["id"]) == (text, 5)
     assert all(0 < entity["score"] <= 1 for entity in answer["entities"])
 
@@ -37,7 +39,39 @@ def test_redact_reads_a_sample_and_says_in_which_field_it_found_what() -> None:
     sample = {"instruction": "Who is jo@example.com?", "input": "", "output": "Call 212-555-0123."}
     (answer,) = _answers(_stage("redact", sample))
     assert {entity["field"] for entity in answer["entities"]} == {"instruction", "output"}
-    assert answer["redacted"]["output"] == "Call <PHONE_NUMBER>."
+    assert answer["redacted"]["output"] == "Call <PHONE_NUMBER_1>."
+
+
+def test_a_person_has_one_number_in_all_fields_of_a_sample_by_whichever_name() -> None:
+    (answer,) = _answers(_stage("redact", {"instruction": "My name is Maria Gonzalez.", "output": "Hello Maria!"}))
+    assert answer["redacted"] == {"instruction": "My name is <PERSON_1>.", "output": "Hello <PERSON_1>!"}
+
+
+def test_without_names_the_findings_are_those_of_stock_presidio_and_secrets_each_with_its_rule() -> None:
+    key = "AKIA" + "QYLPMN5HFIQR7XYA"
+    line = {"text": f"Maria Gonzalez, jo@example.com, number 12345678, {key}"}
+    options = ("--no-names", "--explain", "--min-score", "0")
+    (answer,) = _answers(_stage("redact", line, options=options))
+    found = {(each["type"], each["start"], each["end"], each["score"]) for each in answer["entities"]}
+    secrets = {each for each in found if each[0] == "API_KEY"}
+    assert len(secrets) == 1
+    assert found - secrets == {each[:4] for each in StockAnalyzer().analyze(line["text"])}
+    assert all(each["rule"] for each in answer["entities"])
+
+
+def test_the_settings_of_redaction_apply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_REDACTION_POLICY", "EMAIL_ADDRESS=mask,URL=keep")
+    monkeypatch.setenv("MILLRACE_REDACTION_NAMES", "off")
+    (answer,) = _answers(_stage("redact", {"text": "Maria, jo@example.com, example.org"}))
+    assert answer["redacted"] == "Maria, **@*******.***, example.org"
+
+
+@pytest.mark.parametrize("names", ["nobody", "spacy:en_core_web_none", "presidio:/none.yaml", "spacy:"])
+def test_a_names_model_that_is_none_is_told_by_its_setting(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_REDACTION_NAMES", names)
+    result = _stage("redact", {"text": "x"})
+    assert isinstance(result.exception, SettingError)
+    assert "MILLRACE_REDACTION_NAMES" in str(result.exception)
 
 
 def test_dedup_points_to_the_first_of_near_duplicates() -> None:

@@ -81,3 +81,13 @@ def test_the_schema_that_a_value_announces_can_be_told_without_decoding() -> Non
     assert schema_name(b"\x00\x00\x00\x00\x07abc") == "7"
     assert schema_name(Codec().encode(EVENT)) == avro.current(FeedbackEvent).fingerprint.hex()
     assert schema_name(b"{}") is None
+
+
+@pytest.mark.parametrize("value", [b"\x00536-90-4399", b"\xc3\x01536-90-4399", b"\x00a b ", b"\xc3\x01ada@lova"])
+def test_what_reads_as_text_where_a_schema_is_announced_is_not_shown(value: bytes) -> None:
+    assert schema_name(value) is None
+
+
+def test_no_schema_of_ours_reads_as_text() -> None:
+    for version in (version for subject in avro.SUBJECTS.values() for version in avro.versions(subject)):
+        assert schema_name(b"\xc3\x01" + version.fingerprint) == version.fingerprint.hex()

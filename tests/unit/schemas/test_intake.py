@@ -200,3 +200,21 @@ def test_no_json_object_raises_anything_but_invalid_event(fields: dict[str, Any]
         event_from_json(fields)
     except InvalidEvent as refused:
         assert str(refused)
+
+
+@pytest.mark.parametrize(
+    ("field", "parts"),
+    [
+        ("scores[0].method", {"score": {"method": "ada@lovelace.example"}}),
+        ("scores[0].rater", {"score": {"method": "thumbs", "value": 1, "rater": "ada@lovelace.example"}}),
+        ("review.decision", {"review": {"decision": "ada@lovelace.example"}}),
+        ("interaction.messages[0].role", {"interaction": {"messages": [{"role": "ada@lovelace.example"}]}}),
+        ("occurred_at", {"retraction": {"of": "e"}, "occurred_at": "ada@lovelace.example"}),
+        ("source", {"retraction": {"of": "e"}, "source": "ada@lovelace.example"}),
+    ],
+)
+def test_a_refusal_names_the_field_and_quotes_no_data_that_was_in_it(field: str, parts: dict[str, object]) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        event_from_json({"event_id": "e", "interaction_id": "i", **parts})
+    assert refused.value.field == field
+    assert "lovelace" not in str(refused.value)

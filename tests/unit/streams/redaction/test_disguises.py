@@ -224,7 +224,7 @@ CLEAN = [
     "x² + y² = z², H₂O, 10⁻³ m·s⁻¹, ½ cup",
     "thanks @john.smith and @user. It works @ home",
     "I have an account at gmail.com, look at yahoo.com",
-    "<PERSON_1> wrote to <EMAIL_ADDRESS:1f2e3d4c> about &lt;PHONE_NUMBER:99887766&gt; and <CREDIT_CARD_2>",
+    "<PERSON_1> wrote to <EMAIL_ADDRESS:af2e3d4c> about &lt;PHONE_NUMBER:a9887766&gt; and <CREDIT_CARD_2>",
     "naïve café, Zoë, e\u0301t\u0065\u0301, Ångström",
 ]
 
@@ -270,7 +270,7 @@ def test_a_text_without_a_disguise_has_no_view(text: str) -> None:
     assert undisguised(text) is None
 
 
-@pytest.mark.parametrize("placeholder", ["<PERSON_1>", "<EMAIL_ADDRESS:1f2e3d4c>", "<US_SSN:12345678>"])
+@pytest.mark.parametrize("placeholder", ["<PERSON_1>", "<EMAIL_ADDRESS:af2e3d4c>", "<US_SSN:c2345678>"])
 def test_a_placeholder_is_the_same_in_a_view(placeholder: str) -> None:
     view = undisguised(f"j&#64;x {placeholder} 4_1_1_1 {placeholder}")
     assert view is not None

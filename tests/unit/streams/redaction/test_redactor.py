@@ -64,9 +64,9 @@ def test_content_parts_and_names_are_redacted() -> None:
 
 
 def test_a_text_at_the_bound_passes_and_one_beyond_raises() -> None:
-    assert REDACTOR.replace("x" * 100, "s", Counter()) == "x" * 100
+    assert REDACTOR.replace("x" * 100, "t", "i", Counter()) == "x" * 100
     with pytest.raises(RedactionError):
-        REDACTOR.replace("x" * 101, "s", Counter())
+        REDACTOR.replace("x" * 101, "t", "i", Counter())
 
 
 FINDINGS = st.lists(

@@ -218,9 +218,9 @@ LOOK_ALIKES = [
     "-" * 5 + "BEGIN CERTIFICATE" + "-" * 5 + "\n" + drawn(ALNUM, 64),
     "The header says BEGIN RSA PRIVATE KEY and then the key.",
     "risk-averse task-force sk-learn ghp_short hf_hub",
-    "<PASSWORD_1> and <PASSWORD:1f2e3d4c>",
+    "<PASSWORD_1> and <PASSWORD:af2e3d4c>",
     "password: <PASSWORD_1>",
-    "api key: <API_KEY:1f2e3d4c>, token=<ACCESS_TOKEN:99887766>",
+    "api key: <API_KEY:af2e3d4c>, token=<ACCESS_TOKEN:a9887766>",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
@@ -9,8 +11,9 @@ from schemas.codec import Codec
 from schemas.events import FeedbackEvent, Position, RedactedEvent, Score
 from schemas.outcomes import DeadLetter
 from schemas.reasons import Reason
+from streams import metrics
 from streams.errors import RegistryUnavailable
-from streams.redaction import Finding
+from streams.redaction import Finding, audit
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.redactor import Redactor
 from streams.redaction.sealing import Sealer, new_key_pair, unseal
@@ -47,11 +50,11 @@ class AwayRegistry:
         raise RegistryUnavailable("away")
 
 
-def _runner(codec: Codec = CODEC) -> RedactRunner:
+def _runner(codec: Codec = CODEC, settings: Settings = SETTINGS) -> RedactRunner:
     letters = DeadLetters("feedback.deadletter", CODEC, Sealer([PAIR.public]), 12)
     redactor = Redactor(BrokenAnalyzer(), HASHER, 1_000)
     ids = {"feedback.events": "uuid", "acme.events": "acme-uuid"}
-    return RedactRunner(SETTINGS, codec, redactor, HASHER, letters, ids)
+    return RedactRunner(settings, codec, redactor, HASHER, letters, ids)
 
 
 def _letter(raw: RawRecord) -> DeadLetter:
@@ -113,6 +116,11 @@ def test_a_dead_letter_shows_no_value_of_the_event() -> None:
     assert letter.event_hash == HASHER.event("t", "secret-id")
 
 
+def test_a_dead_letter_does_not_show_what_stands_where_a_tenant_should() -> None:
+    letter = _letter(record(msgspec.structs.replace(THUMB, tenant="ada@lovelace.example")))
+    assert (letter.reason, letter.tenant) == (Reason.UNKNOWN_TENANT, None)
+
+
 def test_one_poison_event_leaves_the_others_of_its_batch_alone_and_in_order() -> None:
     batch = [record(THUMB, 0), record(b"poison", 1), record(THUMB, 2)]
     topics = [outgoing.topic for outgoing in _runner().process(batch).outgoing]
@@ -127,3 +135,55 @@ def test_a_registry_that_is_away_is_waited_for_and_never_dead_letters() -> None:
 def test_the_same_record_always_comes_out_the_same() -> None:
     raw = record(THUMB, 3)
     assert _runner().process([raw]) == _runner().process([raw])
+
+
+def _audited(settings: Settings, texts: Sequence[str]) -> dict[str, float]:
+    """What the audit's counters grew by, and the number of records that came out redacted."""
+
+    def counted() -> dict[str, float]:
+        counters = (metrics.AUDIT_CHARS, metrics.AUDIT_FINDINGS, metrics.AUDIT_FAILED)
+        samples = [sample for counter in counters for metric in counter.collect() for sample in metric.samples]
+        return {
+            " ".join(
+                (sample.name.removeprefix("millrace_audit_").removesuffix("_total"), *sample.labels.values())
+            ): sample.value
+            for sample in samples
+            if sample.name.endswith("_total")
+        }
+
+    before = counted()
+    records = [
+        record(msgspec.structs.replace(THUMB, event_id=f"e{offset}", scores=(Score("comment", text=text),)), offset)
+        for offset, text in enumerate(texts)
+    ]
+    out = _runner(settings=settings).process(records).outgoing
+    grown = {name: value - before.get(name, 0) for name, value in counted().items() if value != before.get(name, 0)}
+    return {**grown, "redacted": sum(outgoing.topic == "feedback.redacted" for outgoing in out)}
+
+
+ALL_AUDITED = msgspec.structs.replace(SETTINGS, redaction_audit_share=1.0)
+
+
+def test_what_a_second_look_finds_is_counted_by_kind_and_the_event_goes_on() -> None:
+    grown = _audited(ALL_AUDITED, ["@ada has 212-555-0123", "and 10.0.0.1", "nothing"])
+    assert grown["redacted"] == 3
+    assert (grown["findings digits"], grown["findings ip_address"]) == (1, 1)
+    assert grown["chars"] == len("<AT:12345678> has 212-555-0123" + "and 10.0.0.1" + "nothing")
+    assert "failed" not in grown
+
+
+def test_only_sampled_events_are_looked_at_again() -> None:
+    none = msgspec.structs.replace(SETTINGS, redaction_audit_share=0.0)
+    assert _audited(none, ["212-555-0123"]) == {"redacted": 1}
+    half = msgspec.structs.replace(SETTINGS, redaction_audit_share=0.5)
+    expected = sum(audit.sampled(f"e{number}", 0.5) for number in range(100))
+    assert 30 < expected < 70
+    assert _audited(half, ["212-555-0123"] * 100)["findings digits"] == expected
+
+
+def test_an_audit_that_fails_is_counted_and_drops_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_text: str) -> list[Finding]:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(audit, "leaks", broken)
+    assert _audited(ALL_AUDITED, ["one", "two"]) == {"failed": 2, "redacted": 2}

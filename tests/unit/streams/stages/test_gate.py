@@ -49,8 +49,18 @@ def test_all_outcomes_are_recorded_for_accepted_and_rejected_alike_safety_first(
     refused = _gate(interaction("Why?", "Because.", sensitive=True))
     assert isinstance(accepted, Keep)
     assert isinstance(refused, Drop)
-    names = ["consent", "format", "length", "low_signal"]
+    names = ["consent", "pii", "format", "length", "low_signal"]
     assert [outcome.gate for outcome in accepted.record.gates] == names
     assert [outcome.gate for outcome in refused.gates] == names
-    assert [outcome.family for outcome in refused.gates] == ["safety", "quality", "quality", "quality"]
-    assert [outcome.passed for outcome in refused.gates] == [False, True, True, True]
+    assert [outcome.family for outcome in refused.gates] == ["safety", "safety", "quality", "quality", "quality"]
+    assert [outcome.passed for outcome in refused.gates] == [False, True, True, True, True]
+
+
+def test_a_sample_that_held_a_barred_type_is_dropped_and_one_with_another_passes() -> None:
+    body = interaction("Why?", "Because.")
+    normalised = normalise(Joined(body, (Scored(Score("thumbs", value=1.0), 1, "thumb"),), None, None, {"US_SSN": 1}))
+    assert isinstance(normalised, Keep)
+    refused = gate(normalised.record, frozenset({"US_SSN", "URL"}))
+    assert isinstance(refused, Drop)
+    assert refused.reason == Reason.PII_BARRED
+    assert isinstance(gate(normalised.record, frozenset({"URL"})), Keep)

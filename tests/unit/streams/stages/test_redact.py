@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
-from schemas.events import Consent, Erasure, FeedbackEvent, Position, RedactedEvent, Review, Score
+from schemas.events import (
+    Consent,
+    Erasure,
+    FeedbackEvent,
+    Interaction,
+    Message,
+    Position,
+    RedactedEvent,
+    Review,
+    Score,
+)
 from schemas.reasons import Reason
+from streams.redaction import Finding
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.redactor import Redactor
 from streams.stages import Drop, Keep
@@ -30,7 +43,8 @@ def _event(**parts: object) -> FeedbackEvent:
 
 def test_position_and_lineage_are_added() -> None:
     event = _redact(_event(interaction=interaction("I am @ada", "Hello @ada")))
-    assert (event.entry, event.received_at, event.redactor, event.pii) == (ENTRY, NOW_US, "at", {"AT": 2})
+    assert (event.entry, event.received_at, event.pii) == (ENTRY, NOW_US, {"AT": 2})
+    assert event.redactor == Redactor(AtAnalyzer(), HASHER, 1_000).version
 
 
 def test_no_value_survives_anywhere() -> None:
@@ -42,6 +56,25 @@ def test_no_value_survives_anywhere() -> None:
     )
     assert b"ada" not in msgspec.msgpack.encode(_redact(event))
     assert b"ada" not in msgspec.msgpack.encode(_redact(_event(erasure=Erasure("@ada"))))
+
+
+def test_a_value_that_one_text_gives_away_goes_from_the_texts_before_and_after_it() -> None:
+    class Introduced:
+        version, types = "introduced", frozenset({"PERSON"})
+
+        def analyze(self, text: str) -> list[Finding]:
+            return [Finding("PERSON", *match.span(1), 1.0) for match in re.finditer(r"I am (\w+)", text)]
+
+    messages = (Message("user", "Ada here."), Message("assistant", "Who?"), Message("user", "I am Ada. Adas are rare."))
+    event = _event(interaction=Interaction(messages), scores=(Score("comment", text="Thanks, Ada"),))
+    kept = redact(event, ENTRY, NOW_US, Redactor(Introduced(), HASHER, 1_000), HASHER)
+    assert isinstance(kept, Keep)
+    assert kept.record.interaction is not None
+    said = [str(message.content) for message in kept.record.interaction.messages]
+    placeholder = said[0].removesuffix(" here.")
+    assert said == [f"{placeholder} here.", "Who?", f"I am {placeholder}. Adas are rare."]
+    assert kept.record.scores[0].text == f"Thanks, {placeholder}"
+    assert kept.record.pii == {"PERSON": 3}
 
 
 def test_the_same_value_has_the_same_placeholder_in_an_interaction_and_its_later_scores() -> None:

@@ -37,7 +37,7 @@ def examples() -> list[str]:
     return made
 
 
-FINDERS = {
+FINDERS: dict[tuple[tuple[str, ...], int], PhoneFinder] = {
     (regions, leniency): PhoneFinder(regions, leniency) for regions in (REGIONS, MORE_REGIONS) for leniency in (0, 1, 2)
 }
 _TEXTS = st.lists(
