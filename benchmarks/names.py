@@ -35,7 +35,7 @@ from typing import Any, Final, NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from streams.redaction import Analyzer, Finding
-from streams.redaction.detector import Detector, Together
+from streams.redaction.detector import Beside, Detector, Together
 from streams.redaction.mail import MailAddresses
 from streams.redaction.names import NamesModel
 from streams.redaction.names.training.conll import Sentence, held_out, read
@@ -80,7 +80,7 @@ class Covering:
     """What the whole detector takes out of a text: patterns, secrets and names, overlapping findings as one."""
 
     def __init__(self, model: NamesModel) -> None:
-        self._detector = Detector(Together(PresidioAnalyzer(), Secrets(), MailAddresses()), model)
+        self._detector = Detector(Beside(Together(PresidioAnalyzer(), Secrets()), MailAddresses()), model)
         self.types = self._detector.types
         self.version = self._detector.version
 

@@ -7,7 +7,7 @@ from typing import Final
 from streams import metrics
 from streams.errors import SettingError
 from streams.redaction import Analyzer, policy
-from streams.redaction.detector import Detector, Together
+from streams.redaction.detector import Beside, Detector, Together
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.mail import MailAddresses
 from streams.redaction.memo import Memo
@@ -35,7 +35,7 @@ def detector(settings: Settings) -> Detector:
     names = names_of(settings)
     types = patterns.types | Secrets.types | (names.types if names is not None else frozenset())
     kept = [kind for kind in types if actions.action(kind) is policy.Action.KEEP]
-    return Detector(Together(patterns, Secrets(), MailAddresses()), names, kept)
+    return Detector(Beside(Together(patterns, Secrets()), MailAddresses()), names, kept)
 
 
 def as_written(settings: Settings) -> Together:

@@ -51,6 +51,20 @@ class Together:
         return [each for part in self._parts for each in part.analyze(text)]
 
 
+class Beside:
+    """`Analyzer` of what one finds, and of what another finds beyond that."""
+
+    def __init__(self, first: Analyzer, other: Analyzer) -> None:
+        self.types = first.types | other.types
+        self.version = f"{first.version}+{other.version}"
+        self._first, self._other = first, other
+
+    def analyze(self, text: str) -> list[Finding]:
+        """See `Analyzer.analyze`."""
+        found = self._first.analyze(text)
+        return found + _beside(found, self._other.analyze(text))
+
+
 class Detector:
     """`Analyzer` that leaves nothing: `exact` finds patterns and secrets, `names` names.
 
@@ -108,6 +122,9 @@ def _spaced(file_name: re.Match[str]) -> str:
 
 def _beside(found: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:
     """Those of `more` that reach beyond what `found` takes."""
+    more = list(more)
+    if not more:
+        return more
     taken = _merged((each.start, each.end) for each in found)
     return [each for each in more if not _within(taken, each.start, each.end)]
 

@@ -12,7 +12,8 @@ from typing import Final
 
 from streams.redaction.disguises.view import Rewrite
 
-_APART: Final = re.compile(r"(?<!\S)\S(?:[ \t]{1,16}\S(?!\S)){5,}+")
+_APART: Final = re.compile(r"""(?<![^\s(\[{"'<])\S(?:[ \t]{1,16}\S(?![^\s,.;:!?)\]}"'>])){5,}+""")
+"""The first character may follow an opening mark, the last may stand before a closing one."""
 _APART_GATE: Final = re.compile(r" \S[ \t]{1,16}\S[ \t]{1,16}\S(?!\S)|\t\S[ \t]\S[ \t]\S[ \t]")
 _GAP: Final = re.compile(r"[ \t]+")
 

@@ -425,3 +425,10 @@ def test_the_time_grows_with_the_length_and_no_faster(unit: str) -> None:
     started_s = time.process_time()
     undisguised(text)
     assert time.process_time() - started_s < 6  # quadratic: minutes
+
+
+@pytest.mark.parametrize("around", ["{}, ok", "{}.", "({}) ok", '"{}"!', "is {}; yes"])
+def test_a_spaced_out_value_ends_at_the_mark_after_it(around: str) -> None:
+    view = undisguised(around.format("j o @ e x a m p l e . c o m"))
+    assert view is not None
+    assert view.text == around.format("jo@example.com")
