@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
 from streams.errors import RedactionError
 from streams.redaction import Analyzer, Finding, placeholders
 from streams.redaction.disguises import undisguised
+from streams.redaction.rest import Rest, beside, merged
 
 MAX_SECONDS: Final = 10.0
 """CPU time for one text; 100,000 characters of names and numbers take a third of it."""
@@ -30,9 +30,6 @@ UNTIMED_CHARS: Final = 4_096
 
 _MAX_ROUNDS: Final = 12
 """Rounds after which a text that still gives findings is refused; two are usual, four were the most seen."""
-
-_FILLER: Final = "<>"
-"""Stands for what was taken out: no word, no digit, no part of a URL."""
 
 _FILE_NAME: Final = re.compile(r"(?<!\w)\w{1,120}(?:[-.]\w{1,120}){1,8}(?!\w)")
 """A word with an ending; an underscore in it joins words, so that nothing is found in `cv_ada_lovelace.pdf`."""
@@ -62,7 +59,7 @@ class Beside:
     def analyze(self, text: str) -> list[Finding]:
         """See `Analyzer.analyze`."""
         found = self._first.analyze(text)
-        return found + _beside(found, self._other.analyze(text))
+        return found + beside(found, self._other.analyze(text))
 
 
 class Detector:
@@ -89,13 +86,13 @@ class Detector:
         deadline = time.thread_time() + self._max_seconds if len(text) > UNTIMED_CHARS else None
         every: list[Finding] = []
         for turn in range(_MAX_ROUNDS):
-            rest = _Rest(text, out)
+            rest = Rest(text, out)
             found = [rest.in_original(each) for each in self._once(rest.text, deadline)]
             taken = [(each.start, each.end) for each in found if each.type not in self._kept]
             every += found if turn == 0 else [each for each in found if each.type not in self._kept]
             if not taken:
                 return every
-            out = _merged([*out, *taken])
+            out = merged([*out, *taken])
         raise RedactionError("a text does not settle")
 
     def _once(self, text: str, deadline: float | None) -> list[Finding]:
@@ -104,11 +101,11 @@ class Detector:
             raise RedactionError("a text took too long")
         if "_" in text and (spaced := _FILE_NAME.sub(_spaced, text)) != text:
             in_names = (each._replace(rule=f"{each.rule}, file name") for each in self._all.analyze(spaced))
-            found += _beside(found, in_names)
+            found += beside(found, in_names)
         view = undisguised(text)
         if view is not None:
             hidden = self._exact.analyze(view.text)
-            found += _beside(found, (_undisguised(each, *view.original(each.start, each.end)) for each in hidden))
+            found += beside(found, (_undisguised(each, *view.original(each.start, each.end)) for each in hidden))
         return found
 
 
@@ -118,65 +115,3 @@ def _undisguised(finding: Finding, start: int, end: int) -> Finding:
 
 def _spaced(file_name: re.Match[str]) -> str:
     return file_name[0].replace("_", " ")
-
-
-def _beside(found: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:
-    """Those of `more` that reach beyond what `found` takes."""
-    more = list(more)
-    if not more:
-        return more
-    taken = _merged((each.start, each.end) for each in found)
-    return [each for each in more if not _within(taken, each.start, each.end)]
-
-
-def _within(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
-    place = bisect_right(spans, start, key=lambda span: span[1])
-    return place < len(spans) and spans[place][0] <= start and end <= spans[place][1]
-
-
-class _Rest:
-    """A text with some spans (by start, disjoint) taken out, and the way back."""
-
-    def __init__(self, original: str, out: Sequence[tuple[int, int]]) -> None:
-        self.text = original
-        self._segments = [_Segment(0, 0, 0)]
-        if not out:
-            return
-        pieces: list[str] = []
-        length, at = 0, 0
-        self._segments.clear()
-        for start, end in (*out, (len(original), len(original))):
-            self._segments += [_Segment(length, at, 0), _Segment(length + start - at, start, end)]
-            pieces += [original[at:start], _FILLER]
-            length += start - at + len(_FILLER)
-            at = end
-        self.text = "".join(pieces[:-1])
-
-    def in_original(self, finding: Finding) -> Finding:
-        """A finding in `text` as one in the original; what reaches into a filler covers all that it stands for."""
-        first, last = self._segment(finding.start), self._segment(finding.end - 1)
-        start = first.original if first.filled_to else first.original + finding.start - first.start
-        end = last.filled_to or last.original + finding.end - last.start
-        return finding._replace(start=start, end=end)
-
-    def _segment(self, at: int) -> _Segment:
-        return self._segments[bisect_right(self._segments, at, key=lambda segment: segment.start) - 1]
-
-
-class _Segment(NamedTuple):
-    """A part of a rest: where it begins there and in the original; for a filler, where that ends in the original."""
-
-    start: int
-    original: int
-    filled_to: int
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans by start, overlapping ones as one."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-        else:
-            merged.append((start, end))
-    return merged

@@ -20,6 +20,7 @@ from streams.errors import RedactionError
 from streams.redaction import Analyzer, Finding, placeholders
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.policy import Action, Policy
+from streams.redaction.rest import Rest, beside, merged
 from streams.redaction.surrogates import surrogate
 
 _NAME_WORD: Final = re.compile(r"[^\W\d_]+")
@@ -102,13 +103,25 @@ class Redactor:
             hashes = [self._hasher.value(scope, finding.type, part) for part in parts]
             return placeholders.hashed(finding.type, hashes)
 
-        known = {} if known is None else known
-        found = [each for each in self._analyzer.analyze(text) if self._policy.action(each.type) is not Action.KEEP]
-        for each in covering(found):
-            value = text[each.start : each.end]
-            if _says_enough(value):
-                known.setdefault(value, each.type)
-        return replaced(text, [*found, *_known_in(text, known)], replacement)
+        return replaced(text, self._found(text, {} if known is None else known), replacement)
+
+    def _found(self, text: str, known: dict[str, str]) -> list[Finding]:
+        """What is to be replaced: what is found, where known values stand, and what shows when those are gone."""
+        found = self._actionable(text)
+        while True:
+            for each in covering(found):
+                value = text[each.start : each.end]
+                if _says_enough(value):
+                    known.setdefault(value, each.type)
+            more = beside(found, _known_in(text, known))
+            if not more:
+                return found
+            found += more
+            rest = Rest(text, merged((each.start, each.end) for each in found))
+            found += map(rest.in_original, self._actionable(rest.text))
+
+    def _actionable(self, text: str) -> list[Finding]:
+        return [each for each in self._analyzer.analyze(text) if self._policy.action(each.type) is not Action.KEEP]
 
 
 def _says_enough(value: str) -> bool:

@@ -34,8 +34,9 @@ def redact(
     """Redact one event that entered at `entry` and that Kafka took at `received_at` (epoch µs)."""
     within = redactor.within(event.tenant, event.interaction_id)
     try:
-        interaction, scores, review = _texts(event, within)
-        if within.known:  # a value that a later text gave away may stand in an earlier one
+        known = -1
+        while known < len(within.known):  # a value that a later text gave away may stand in an earlier one
+            known = len(within.known)
             within.counts.clear()
             interaction, scores, review = _texts(event, within)
     except RedactionError:

@@ -134,6 +134,7 @@ _TEXTS = st.lists(
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example("<<PERSON_1>:12345678>")
+@example("4000000011111111_A:Q:4000000011111111")
 @example("call 212-555-0187 or account number 12345678")
 @given(_TEXTS)
 def test_redacting_any_text_twice_changes_nothing_and_leaves_no_value(detector: Detector, text: str) -> None:
