@@ -25,6 +25,9 @@ from streams.settings import Settings
 EMBEDDED_PARTITIONS: Final = 4
 """librdkafka's mock cluster creates every topic with this many."""
 
+_VISIBLE_S: Final = 30.0
+"""How long new topics may take to show; on a busy broker it is seconds."""
+
 _DAY_MS: Final = 86_400_000
 RETENTION_MS: Final[Mapping[str, int]] = {
     "events": 3 * _DAY_MS,  # raw and unredacted: as short as an outage of the workers may last
@@ -179,7 +182,18 @@ def create_topics(settings: Settings) -> list[str]:
         except KafkaException as exc:
             if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerUnavailable(f"topic {topic} could not be created: {exc.args[0].str()}") from exc
-    return [topic.topic for topic in wanted]
+    names = [topic.topic for topic in wanted]
+    _await_visible(admin, names)
+    return names
+
+
+def _await_visible(admin: AdminClient, names: Iterable[str]) -> None:
+    """Return once the brokers show new topics: the controller has them some time before."""
+    deadline = time.monotonic() + _VISIBLE_S
+    while missing := set(names) - set(_existing(admin)):
+        if time.monotonic() > deadline:
+            raise BrokerUnavailable(f"topics were created and do not show: {', '.join(sorted(missing))}")
+        time.sleep(0.05)
 
 
 def check_topics(settings: Settings) -> list[TopicProblem]:
