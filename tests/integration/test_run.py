@@ -125,7 +125,7 @@ def test_a_run_that_was_killed_is_completed_by_running_it_again(tmp_path: Path) 
     whole = run(file, tmp_path / "undisturbed")
     killed = subprocess.Popen(
         command("run", str(file), "--lake", str(lake)),
-        env=environ(),
+        env=environ() | {"MILLRACE_LAKE_COMMIT_ROWS": "200"},  # the first commit comes long before the last
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
