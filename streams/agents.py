@@ -2,6 +2,7 @@
 
 Faust's obvious usage loses events: an agent that raises has acknowledged its event all the same, and `take` does so in
 `finally`. So the loop below never raises, takes without acknowledging, and acknowledges once the outcome is durable.
+Faust's own offsets and intake are replaced by those of `streams.intake`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 import faust
 from faust.types import EventT
 
-from streams import metrics
+from streams import intake, metrics
 from streams.brokers import GaplessProducer, await_topics, topic_ids
 from streams.errors import DeliveryFailed, TransientError
 from streams.metrics import Health
@@ -87,9 +88,14 @@ async def _run(settings: Settings, agent: AgentName, health: Health, supervised:
         os._exit(0)  # still waiting for a dependency, in a thread that cannot be stopped; nothing was begun
     worker = building.result()
     app = worker.app()
-    await app.start()
+    try:
+        await app.start()
+    except Exception:
+        _die("the intake could not start")  # asyncio.run would wait for Faust's tasks for ever
     LOGGER.info("agent started", extra={"fields": {"agent": agent}})
-    await stopping.wait()
+    if (await app.wait(stopping.wait())).stopped:
+        health.not_ready("crashed")
+        _die("the intake ended by itself", app.crash_reason)
     health.not_ready("stopping")
     await app.stop()
     worker.close()
@@ -139,6 +145,7 @@ class _AgentWorker:
             datadir=self._scratch.name,
             loghandlers=[],
         )
+        intake.use(app)  # before the agent is declared
         topic = app.topic(*self._topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
         @app.agent(topic, concurrency=1, name=self._agent)
@@ -270,8 +277,8 @@ def _credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredent
     )
 
 
-def _die(why: str) -> None:
-    LOGGER.critical(why, exc_info=True)
+def _die(why: str, cause: BaseException | None = None) -> None:
+    LOGGER.critical(why, exc_info=cause or True)
     logging.shutdown()
     os._exit(EXIT_FATAL)
 
