@@ -233,8 +233,9 @@ def free_port(taken: Iterable[int] = ()) -> int:
 
     Raises ServerStartError when none is found.
     """
-    for port in random.sample(range(*PORT_RANGE), PORT_TRIES):
-        if port not in taken and port_is_free(port):
+    left = sorted(set(range(*PORT_RANGE)).difference(taken))
+    for port in random.sample(left, min(PORT_TRIES, len(left))):
+        if port_is_free(port):
             return port
     raise ServerStartError(f"no free port found between {PORT_RANGE[0]} and {PORT_RANGE[1]}")
 
