@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from streams import metrics
 from streams.errors import SettingError
 from streams.redaction import Analyzer, policy
@@ -12,14 +10,11 @@ from streams.redaction.hashing import KeyedHasher
 from streams.redaction.mail import MailAddresses
 from streams.redaction.memo import Memo
 from streams.redaction.names import NamesModel
-from streams.redaction.presidio import PresidioAnalyzer
-from streams.redaction.presidio.models import PresidioNames
+from streams.redaction.presidio import PresidioAnalyzer, models
 from streams.redaction.presidio.recognizers import own_recognizers
 from streams.redaction.redactor import Redactor
 from streams.redaction.secrets import Secrets
 from streams.settings import Settings
-
-NAMES_SETTING: Final = "MILLRACE_REDACTION_NAMES"
 
 
 def redactor(settings: Settings, hasher: KeyedHasher) -> Redactor:
@@ -57,10 +52,10 @@ def names_of(settings: Settings) -> Analyzer | None:
         return None
     kind, _, where = source.partition(":")
     if kind == "spacy" and where:
-        return PresidioNames.of_spacy(where)
+        return models.PresidioNames.of_spacy(where)
     if kind == "presidio" and where:
-        return PresidioNames.of_configuration(where)
-    raise SettingError(NAMES_SETTING, source, "must be bundled, off, spacy:MODEL or presidio:FILE.yaml")
+        return models.PresidioNames.of_configuration(where)
+    raise SettingError(models.SETTING, source, "must be bundled, off, spacy:MODEL or presidio:FILE.yaml")
 
 
 def _count(hit: bool) -> None:

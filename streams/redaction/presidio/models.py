@@ -35,9 +35,12 @@ class PresidioNames:
     @classmethod
     def of_spacy(cls, model: str) -> PresidioNames:
         """A spaCy model by package name or folder. Raises `SettingError` where it is not installed: none is fetched."""
-        return cls._loaded(
-            {"nlp_engine_name": "spacy", "models": [{"lang_code": LANGUAGE, "model_name": model}]}, model
-        )
+        configuration = {"nlp_engine_name": "spacy", "models": [{"lang_code": LANGUAGE, "model_name": model}]}
+        try:
+            engine = NlpEngineProvider(nlp_configuration=configuration).create_engine()
+            return cls(engine, f"{model} {engine.nlp[LANGUAGE].meta.get('version')}")
+        except (Exception, SystemExit) as exc:  # whatever a model's own library raises
+            raise SettingError(SETTING, model, f"cannot be loaded: {exc}") from exc
 
     @classmethod
     def of_configuration(cls, file: str) -> PresidioNames:
@@ -46,16 +49,8 @@ class PresidioNames:
             raise SettingError(SETTING, file, "there is no such file")
         try:
             return cls(NlpEngineProvider(conf_file=file).create_engine(), Path(file).read_text(encoding="utf-8"))
-        except (Exception, SystemExit) as exc:  # whatever a model's own library raises
-            raise SettingError(SETTING, file, f"cannot be loaded: {exc}") from exc
-
-    @classmethod
-    def _loaded(cls, configuration: dict[str, object], model: str) -> PresidioNames:
-        try:
-            engine = NlpEngineProvider(nlp_configuration=configuration).create_engine()
-            return cls(engine, f"{model} {engine.nlp[LANGUAGE].meta.get('version')}")
         except (Exception, SystemExit) as exc:
-            raise SettingError(SETTING, model, f"cannot be loaded: {exc}") from exc
+            raise SettingError(SETTING, file, f"cannot be loaded: {exc}") from exc
 
     def analyze(self, text: str) -> list[Finding]:
         """See `Analyzer.analyze`."""
