@@ -29,6 +29,7 @@ from streams.errors import DeliveryFailed, TransientError
 from streams.metrics import Health
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.sealing import Sealer
+from streams.reentry import origin_of
 from streams.registry import codec_of
 from streams.runners import Batch, RawRecord
 from streams.runners.curate import CurateRunner
@@ -113,7 +114,7 @@ class _AgentWorker:
         self._producer = GaplessProducer(settings)
         self._store: StateStore | None = open_state(settings) if agent == "curate" else None
         self._topics = (
-            list(settings.tenant_of_source)
+            [*settings.tenant_of_source, settings.topic("reentry")]
             if agent == "redact"
             else [settings.topic("redacted"), settings.topic("replay")]
         )
@@ -175,7 +176,8 @@ class _AgentWorker:
         if self._abandoned:
             return  # what comes after a batch that was not acknowledged must not be either
         start = time.perf_counter()
-        records = [_raw(event) for event in events]
+        reentry = self._settings.topic("reentry")
+        records = [_raw(event, reentry) for event in events]
         try:
             # 1
             batch = await self._answered(app, lambda: self._runner.process(records))
@@ -241,15 +243,14 @@ class _AgentWorker:
         return runner
 
 
-def _raw(event: EventT[bytes]) -> RawRecord:
+def _raw(event: EventT[bytes], reentry: str) -> RawRecord:
+    """A record as the runner takes it; on topic `reentry` what its headers say of its origin counts."""
     message = event.message
-    value = message.value
+    timestamp_ms, source, attempts = int(message.timestamp * 1_000), message.topic, 0
+    if message.topic == reentry and (origin := origin_of(message.headers)) is not None:
+        source, timestamp_ms, attempts = origin
     return RawRecord(
-        message.topic,
-        message.partition,
-        message.offset,
-        _bounded(int(message.timestamp * 1_000)),
-        value,
+        message.topic, message.partition, message.offset, _bounded(timestamp_ms), message.value, source, attempts
     )
 
 

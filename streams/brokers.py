@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from streams.errors import BrokerUnavailable, DeliveryFailed, SettingError
 from streams.metrics import Health
+from streams.reentry import Headers
 from streams.settings import Settings
 
 EMBEDDED_PARTITIONS: Final = 4
@@ -31,12 +32,16 @@ _VISIBLE_S: Final = 30.0
 _DAY_MS: Final = 86_400_000
 RETENTION_MS: Final[Mapping[str, int]] = {
     "events": 3 * _DAY_MS,  # raw and unredacted: as short as an outage of the workers may last
+    "reentry": 3 * _DAY_MS,  # raw as well: what was held back
     "redacted": 7 * _DAY_MS,
     "replay": 7 * _DAY_MS,
     "curated": 7 * _DAY_MS,
     "deadletter": 30 * _DAY_MS,
 }
 """Topic → how long Kafka keeps it."""
+
+RAW: Final = ("events", "reentry")
+"""Topics of unredacted records."""
 
 KEYED_ALIKE: Final = ("redacted", "replay", "curated")
 """Topics whose partition p holds the same interactions: `curate` writes to the partition that it read from."""
@@ -56,6 +61,7 @@ class Outgoing(NamedTuple):
     key: bytes
     value: bytes
     partition: int = -1
+    headers: Headers = ()
 
 
 def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
@@ -132,7 +138,14 @@ class GaplessProducer:
     def _produce(self, record: Outgoing, report: Callable[[KafkaError | None, Message], None]) -> None:
         while True:
             try:
-                self._producer.produce(record.topic, record.value, record.key, record.partition, on_delivery=report)
+                self._producer.produce(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    record.partition,
+                    on_delivery=report,
+                    headers=list(record.headers) or None,
+                )
                 return
             except BufferError:
                 self._producer.poll(0.1)
@@ -168,7 +181,7 @@ def create_topics(settings: Settings) -> list[str]:
                 "max.message.bytes": str(largest_record_bytes(settings)),
                 "cleanup.policy": "delete",
                 # When the broker took a raw event, whatever its producer's clock says: retention and lineage go by it.
-                "message.timestamp.type": "LogAppendTime" if name == "events" else "CreateTime",
+                "message.timestamp.type": "LogAppendTime" if name in RAW else "CreateTime",
             },
         )
         for topic, name in topics(settings).items()
@@ -213,7 +226,7 @@ def check_topics(settings: Settings) -> list[TopicProblem]:
     resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in present]
     for resource, future in admin.describe_configs(resources).items() if resources else ():
         config = future.result(timeout=30)
-        if topics(settings)[resource.name] == "events" and config["message.timestamp.type"].value != "LogAppendTime":
+        if topics(settings)[resource.name] in RAW and config["message.timestamp.type"].value != "LogAppendTime":
             problems.append(
                 TopicProblem(resource.name, "keeps its producers' clocks", "set message.timestamp.type=LogAppendTime")
             )

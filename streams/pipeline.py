@@ -215,7 +215,7 @@ class Pipeline:
 
     @property
     def _sources(self) -> Sequence[str]:
-        return list(self.settings.tenant_of_source)
+        return [*self.settings.tenant_of_source, self.settings.topic("reentry")]
 
     def _done(self, role: Role, topic: str) -> int:
         return self._progress[role].done(topic, self._partitions)

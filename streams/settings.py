@@ -105,7 +105,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ()
 
     def topic(self, name: str) -> str:
-        """The full name of the topic `events`, `redacted`, `replay`, `curated` or `deadletter`."""
+        """The full name of the topic `events`, `reentry`, `redacted`, `replay`, `curated` or `deadletter`."""
         return f"{self.topic_prefix}.{name}"
 
     @property

@@ -42,4 +42,4 @@ def record(
 ) -> RawRecord:
     """A Kafka record with this value."""
     value = Codec().encode(event) if isinstance(event, (FeedbackEvent, RedactedEvent)) else event
-    return RawRecord(topic, partition, offset, NOW_MS, value)
+    return RawRecord(topic, partition, offset, NOW_MS, value, topic)

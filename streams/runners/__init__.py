@@ -21,13 +21,19 @@ from streams.errors import OversizeError, RedactionError
 
 
 class RawRecord(NamedTuple):
-    """A Kafka record as it came. `timestamp_ms` is Kafka's, epoch milliseconds."""
+    """A Kafka record as it came. `timestamp_ms` is Kafka's, epoch milliseconds.
+
+    `source` is the raw topic that it first came in by: another than `topic` only for what was held back and comes in
+    again. `attempts` is how often it became a dead letter before.
+    """
 
     topic: str
     partition: int
     offset: int
     timestamp_ms: int
     value: bytes | None
+    source: str
+    attempts: int = 0
 
 
 class Batch(Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Final, get_args
 import msgspec
 
 from schemas.codec import Codec
-from schemas.errors import UndecodableRecord
+from schemas.errors import InvalidEvent, UndecodableRecord
 from schemas.events import FeedbackEvent, Position, RedactedEvent, Tenant
 from schemas.intake import check_event
 from schemas.reasons import Reason
@@ -84,7 +84,9 @@ class RedactRunner:
             raise OversizeError("the record is larger than max_event_bytes")
         event = self._codec.decode(record.value, FeedbackEvent)
         check_event(event)
-        tenant = self._tenants[record.topic]
+        if record.source not in self._tenants:
+            raise InvalidEvent("source", "the record does not say which source it is of")
+        tenant = self._tenants[record.source]
         return event if tenant is None else msgspec.structs.replace(event, tenant=tenant)
 
     def _audit(self, event: RedactedEvent) -> None:
@@ -103,7 +105,7 @@ class RedactRunner:
 
     def _drop(self, record: RawRecord, entry: Position, reason: Reason, event: FeedbackEvent | None) -> Outgoing:
         metrics.DROPPED.labels("redact", reason).inc()
-        tenant = self._tenants[record.topic]
+        tenant = self._tenants.get(record.source)
         if tenant is None and event is not None and _TENANT.match(event.tenant):
             tenant = event.tenant  # what is no tenant's name may be anything, and the index is in clear
         event_hash = None if event is None else self._hasher.event(tenant or "", event.event_id)

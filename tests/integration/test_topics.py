@@ -25,7 +25,7 @@ def settings(servers: Servers) -> Settings:
 
 
 def test_created_topics_are_right_and_creating_again_changes_nothing(settings: Settings) -> None:
-    assert len(check_topics(settings)) == 6
+    assert len(check_topics(settings)) == 7
     assert sorted(create_topics(settings)) == sorted(topics(settings))
     assert check_topics(settings) == []
     assert create_topics(settings) == []
