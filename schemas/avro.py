@@ -73,9 +73,11 @@ def current(record: type[Record]) -> Version:
 def encode(record: Record) -> bytes:
     """A record as Avro binary, without any framing."""
     buffer = io.BytesIO()
-    fastavro.schemaless_writer(
-        buffer, current(type(record)).parsed, msgspec.to_builtins(record, builtin_types=(bytes,))
-    )
+    values = msgspec.to_builtins(record, builtin_types=(bytes,))
+    for field, branch in _branch_names(type(record)).items():
+        if values[field] is not None:
+            values[field] = (branch, values[field])
+    fastavro.schemaless_writer(buffer, current(type(record)).parsed, values)
     return buffer.getvalue()
 
 
@@ -149,6 +151,18 @@ def resolve_names(schema: Any) -> Any:
         return {key: walk(value) if key in ("type", "items", "values") else value for key, value in node.items()}
 
     return walk(schema)
+
+
+@cache
+def _branch_names(record: type[Record]) -> Mapping[str, str]:
+    """Field → full name of the record that it may hold: without it, fastavro tries the whole value on each branch."""
+    return {
+        field["name"]: branch["name"]
+        for field in current(record).parsed["fields"]
+        if isinstance(field["type"], list)
+        for branch in field["type"]
+        if isinstance(branch, dict) and branch["type"] == "record"
+    }
 
 
 def _branches(schema: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Finding(NamedTuple):
@@ -30,4 +31,13 @@ class Analyzer(Protocol):
 
     def analyze(self, text: str) -> list[Finding]:
         """All findings in a text, in any order, overlapping ones too."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """An `Analyzer` to which many texts at once cost less than one after the other."""
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Told that these texts are asked about next. Changes nothing but what that costs; never raises for a text."""
         ...

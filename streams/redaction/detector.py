@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from streams.errors import RedactionError
-from streams.redaction import Analyzer, Finding, placeholders
+from streams.redaction import Analyzer, Finding, Preparing, placeholders
 from streams.redaction.disguises import undisguised
 from streams.redaction.rest import Rest, beside, merged
 
@@ -73,12 +73,18 @@ class Detector:
         self, exact: Analyzer, names: Analyzer | None, kept: Iterable[str] = (), max_seconds: float = MAX_SECONDS
     ) -> None:
         self._exact = exact
+        self._names = names
         self._all = exact if names is None else Together(exact, names)
         self._kept = frozenset(kept)
         self._max_seconds = max_seconds
         self.types = self._all.types
         self._placeholder = placeholders.pattern(self.types)
         self.version = hashlib.sha256(f"detector-1|{self._all.version}".encode()).hexdigest()[:16]
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """See `Preparing.prepare`."""
+        if isinstance(self._names, Preparing):
+            self._names.prepare(texts)
 
     def analyze(self, text: str) -> list[Finding]:
         """See `Analyzer.analyze`."""

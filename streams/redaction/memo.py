@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from streams.redaction import Analyzer, Finding
+from streams.redaction import Analyzer, Finding, Preparing
 
 
 class Memo:
@@ -25,9 +25,14 @@ class Memo:
         self._key = os.urandom(32)
         self._found: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
 
+    def prepare(self, texts: Iterable[str]) -> None:
+        """See `Preparing.prepare`."""
+        if isinstance(self._analyzer, Preparing):
+            self._analyzer.prepare(text for text in texts if self._content(text) not in self._found)
+
     def analyze(self, text: str) -> list[Finding]:
         """See `Analyzer.analyze`."""
-        content = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+        content = self._content(text)
         known = self._found.get(content)
         self._seen(known is not None)
         if known is not None:
@@ -38,3 +43,6 @@ class Memo:
         if len(self._found) > self._max_texts:
             self._found.popitem(last=False)
         return found
+
+    def _content(self, text: str) -> bytes:
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()

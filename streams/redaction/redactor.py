@@ -10,14 +10,14 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from schemas.events import ContentPart, Interaction, Message, Review, Score, ToolCall
 from streams.errors import RedactionError
-from streams.redaction import Analyzer, Finding, placeholders
+from streams.redaction import Analyzer, Finding, Preparing, placeholders
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.policy import Action, Policy
 from streams.redaction.rest import Rest, beside, merged
@@ -68,6 +68,11 @@ class Redactor:
     def within(self, tenant: str, interaction_id: str) -> InteractionRedactor:
         """A redactor whose placeholders belong to one interaction of a tenant."""
         return InteractionRedactor(self, tenant, interaction_id)
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Told the texts of a batch before it is redacted: it then costs less."""
+        if isinstance(self._analyzer, Preparing):
+            self._analyzer.prepare(text for text in texts if len(text) <= self._max_text_chars)
 
     def person(self, tenant: str, user: str) -> str:
         """See `KeyedHasher.person`."""

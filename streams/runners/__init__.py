@@ -7,11 +7,12 @@ back as a sealed dead letter; a `TransientError` means that the whole batch must
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from msgspec import Struct
+from prometheus_client import Counter
 
 from schemas.errors import InvalidEvent, UndecodableRecord, UnknownSchemaError
 from schemas.reasons import Reason
@@ -43,14 +44,29 @@ class Batch(Struct, frozen=True):
     changes: Mapping[str, Mapping[str, bytes]]
 
 
-@contextmanager
-def timed(stage: str) -> Iterator[None]:
-    """Count the time spent in a stage."""
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        metrics.STAGE_SECONDS.labels(stage).inc(time.perf_counter() - start)
+class timed:  # used as a statement
+    """Counts the time spent in a stage: `with timed("decode"): …`."""
+
+    __slots__ = ("_seconds", "_start")
+
+    def __init__(self, stage: str) -> None:
+        self._seconds = _child(metrics.STAGE_SECONDS, stage)
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds.inc(time.perf_counter() - self._start)
+
+
+def counted(counter: Counter, *labels: str) -> None:
+    """Count one; `Counter.labels` alone would take longer than some stages."""
+    _child(counter, *labels).inc()
+
+
+@cache
+def _child(counter: Counter, *labels: str) -> Counter:
+    return counter.labels(*labels)
 
 
 def reason_for(exc: Exception) -> Reason:

@@ -14,7 +14,7 @@ from streams.brokers import Outgoing, largest_record_bytes
 from streams.errors import OversizeError, TransientError
 from streams.redaction import policy
 from streams.redaction.hashing import KeyedHasher
-from streams.runners import Batch, RawRecord, reason_for, timed
+from streams.runners import Batch, RawRecord, counted, reason_for, timed
 from streams.runners.dead_letters import DeadLetters
 from streams.settings import Settings
 from streams.stages import Drop, Keep, Wait, dedup
@@ -118,7 +118,7 @@ class CurateRunner:
                 outgoing[item.record] = self._dead_letter(item.record, item, Reason.STAGE_FAILED)
                 continue
             if log is not logs[key]:
-                changes.setdefault(key, {})[item.event.event_id] = self._field(revision, item.event)
+                changes.setdefault(key, {})[item.event.event_id] = _field(revision, item.record)
                 logs[key] = log
             judged.append(_Judged(item, applied, verdict, stage, own))
         # 5 claim near-duplicate bands and decide duplicates
@@ -136,7 +136,7 @@ class CurateRunner:
     def _decode(self, record: RawRecord) -> _Item:
         with timed("decode"):
             event = self._codec.decode(record.value or b"", RedactedEvent)
-        metrics.RECEIVED.labels("curate", event.kind).inc()
+        counted(metrics.RECEIVED, "curate", event.kind)
         if record.topic == self._replay:
             return _Item(record, event, self._position(record), record.timestamp_ms * 1_000)
         return _Item(record, event, event.entry, event.received_at)
@@ -170,11 +170,6 @@ class CurateRunner:
                 applied.sort(key=lambda numbered: (numbered[0], numbered[1].event_id))
                 logs[key] = InteractionLog(tuple(event for _, event in applied))
         return logs
-
-    def _field(self, revision: int, event: RedactedEvent) -> bytes:
-        """An applied event as the state keeps it: its revision in 8 digits, then the record."""
-        with timed("encode"):
-            return b"%08d" % revision + self._codec.encode(event)
 
     def _duplicates(self, judged: Sequence[_Judged]) -> dict[RawRecord, dedup.Duplicate | None]:
         """Whose near duplicate each kept interaction is."""
@@ -235,6 +230,11 @@ def _key(event: RedactedEvent) -> str:
     return f"interaction:{sample_id(event)}"
 
 
+def _field(revision: int, record: RawRecord) -> bytes:
+    """An applied event as the state keeps it: its revision in 8 digits, then the record as it came."""
+    return b"%08d" % revision + (record.value or b"")
+
+
 def _event_claim(item: _Item) -> Claim:
     event, entry = item.event, item.entry
     owner = f"{event.digest} {entry.topic_id}/{entry.partition}/{entry.offset}"
@@ -268,19 +268,19 @@ def _judge(log: InteractionLog, barred: frozenset[str]) -> tuple[Keep[Gated] | D
     with timed("join"):
         joined = join(log)
     if not isinstance(joined, Keep):
-        return _counted(joined, "join"), "join"
-    _counted(joined, "join")
+        return _noted(joined, "join"), "join"
+    _noted(joined, "join")
     with timed("normalise"):
-        normalised = _counted(normalise(joined.record), "normalise")
+        normalised = _noted(normalise(joined.record), "normalise")
     if not isinstance(normalised, Keep):
         return normalised, "normalise"
     with timed("gate"):
-        return _counted(gate(normalised.record, barred), "gate"), "gate"
+        return _noted(gate(normalised.record, barred), "gate"), "gate"
 
 
-def _counted(verdict: V, stage: str) -> V:
+def _noted(verdict: V, stage: str) -> V:
     if isinstance(verdict, Drop):
-        metrics.DROPPED.labels(stage, verdict.reason).inc()
+        counted(metrics.DROPPED, stage, verdict.reason)
     elif isinstance(verdict, Keep):
-        metrics.KEPT.labels(stage).inc()
+        counted(metrics.KEPT, stage)
     return verdict

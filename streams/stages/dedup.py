@@ -3,6 +3,9 @@
 Each band key hashes a band of the prompt's signature together with the same band of the output's: two samples meet
 only where both are alike, so that a shared prompt never hides another answer. Whoever claims a band first owns it;
 the owner's full signatures then decide.
+
+The hashes that datasketch's `MinHash` permutes are made of a whole text at once, in arrays: a word's CRC-32, and a
+shingle's hash from its words'. A SHA-1 a shingle, and permutations drawn anew for each text, took five times as long.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 from datasketch import MinHash
 from msgspec import Struct
 from numpy.typing import NDArray
 
-VERSION: Final = "dedup-1:minhash128-sha1-affine32-w3-b25x5"
+VERSION: Final = "dedup-2:minhash128-crc-affine32-w3-b25x5"
 
 PERMUTATIONS: Final = 128
 SEED: Final = 1
@@ -32,6 +36,14 @@ THRESHOLD: Final = 0.8
 SHINGLE_WORDS: Final = 3
 
 _WORD: Final = re.compile(r"\w+")
+_MULTIPLIERS: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+"""Odd, one a word of a shingle: what a word adds to its shingle's hash depends on its place."""
+
+_PLACES: Final = np.random.default_rng(SEED).integers(2**63, size=(2, 1, ROWS), dtype=np.uint64) * 2 + 1
+"""Odd, one a place in a band, of the prompt's five values and the output's: multilinear hashing."""
+
+_EMPTY: Final = MinHash(num_perm=PERMUTATIONS, seed=SEED, scheme="affine32", hashfunc=int)
+"""Copied for each text: drawing the permutations takes longer than using them."""
 
 
 class Fingerprint(Struct, frozen=True):
@@ -42,13 +54,10 @@ class Fingerprint(Struct, frozen=True):
 
     def bands(self) -> list[str]:
         """`BANDS` keys, 16 hex digits each, that a like sample shares at least one of."""
-        width = ROWS * 4
-        return [
-            hashlib.blake2b(
-                self.prompt[start : start + width] + self.output[start : start + width], digest_size=8
-            ).hexdigest()
-            for start in range(0, BANDS * width, width)
-        ]
+        signatures = np.frombuffer(self.prompt + self.output, "<u4").reshape(2, PERMUTATIONS)[:, : BANDS * ROWS]
+        sums = (signatures.reshape(2, BANDS, ROWS) * _PLACES).sum(axis=(0, 2), dtype=np.uint64)
+        keys = _mixed(sums).astype(">u8").tobytes().hex()
+        return [keys[start : start + 16] for start in range(0, BANDS * 16, 16)]
 
 
 class Duplicate(Struct, frozen=True):
@@ -92,17 +101,29 @@ def decide(
     return best if best is not None and best.similarity >= THRESHOLD else None
 
 
-def shingles(text: str) -> set[bytes]:
-    """The distinct runs of three words of a case-folded text, or all of a shorter one."""
+def shingle_hashes(text: str) -> NDArray[np.uint32]:
+    """A hash for each run of three words of a case-folded text, or for all of a shorter one: uint32, shape (runs,)."""
     words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    if len(words) <= SHINGLE_WORDS:
-        return {" ".join(words).encode()} if words else set()
-    return {" ".join(words[i : i + SHINGLE_WORDS]).encode() for i in range(len(words) - SHINGLE_WORDS + 1)}
+    if not words:
+        return np.empty(0, np.uint32)
+    hashes = np.zeros(max(len(words), SHINGLE_WORDS), np.uint64)
+    hashes[: len(words)] = [crc32(word) for word in " ".join(words).encode().split(b" ")]
+    runs = len(hashes) - SHINGLE_WORDS + 1
+    hashes = _mixed(hashes)
+    sums: NDArray[np.uint64] = sum(hashes[at : at + runs] * _MULTIPLIERS[at] for at in range(SHINGLE_WORDS))
+    return (sums >> np.uint64(32)).astype(np.uint32)
+
+
+def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's finalizer: every bit of the input changes about half of the output's."""
+    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return hashes ^ (hashes >> np.uint64(31))
 
 
 def _signature(text: str) -> bytes:
-    sketch = MinHash(num_perm=PERMUTATIONS, seed=SEED)
-    sketch.update_batch(list(shingles(text)))
+    sketch = _EMPTY.copy()
+    sketch.update_batch(shingle_hashes(text).tolist())
     return np.asarray(sketch.hashvalues, dtype="<u4").tobytes()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from schemas.events import (
@@ -73,6 +74,17 @@ def _texts(
     interaction = None if event.interaction is None else within.interaction(event.interaction)
     scores = tuple(within.score(score) for score in event.scores)
     return interaction, scores, None if event.review is None else within.review(event.review)
+
+
+def texts_of(event: FeedbackEvent) -> Iterator[str]:
+    """The texts of an event that are looked at whole, as they are; what is inside JSON is not among them."""
+    for message in event.interaction.messages if event.interaction is not None else ():
+        if message.content:
+            yield message.content
+        yield from (part.text for part in message.parts if part.text)
+    yield from (score.text for score in event.scores if score.text)
+    if event.review is not None:
+        yield from filter(None, (event.review.output, event.review.comment))
 
 
 def bound(occurred_at: int, received_at: int) -> tuple[int, Clock]:

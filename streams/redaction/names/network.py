@@ -28,7 +28,10 @@ NEAR: Final = 2
 REACH: Final = NEAR + 1
 
 BLOCK: Final = 72
-"""Tokens in one matrix product: small enough that BLAS stays on the calling thread, and memory is bounded."""
+"""Tokens that are seen together, and rows in one matrix product: so few that BLAS stays on the calling thread."""
+
+TOGETHER: Final = 2_048
+"""Tokens of several texts in one array, about: the arrays then fit the processor's cache."""
 
 REMEMBERED: Final = 1 << 15
 """Words that are kept; chat repeats its words, so nearly every token is one of them."""
@@ -65,34 +68,58 @@ class Network:
         self._seen_as = np.zeros((REMEMBERED, weights.first.shape[0], weights.first.shape[2]), np.float32)
         self._shapes = np.zeros(REMEMBERED, np.int8)
 
-    def probabilities(self, words: Sequence[str]) -> Floats:
-        """float32 (len(words), 4): nothing, person, location, organisation; each row sums to 1."""
-        if len(words) <= BLOCK:
-            return self._block([PAD] * REACH + list(words) + [PAD] * REACH)
-        padded = [PAD] * REACH + list(words) + [PAD] * REACH
-        parts = [self._block(padded[start : start + BLOCK + 2 * REACH]) for start in range(0, len(words), BLOCK)]
-        return np.concatenate(parts)
+    def probabilities(self, texts: Sequence[Sequence[str]]) -> list[Floats]:
+        """For the tokens of each text float32 (tokens, 4): nothing, person, location, organisation; rows sum to 1.
 
-    def _block(self, words: list[str]) -> Floats:
+        Several texts at once take half the time of one after the other.
+        """
+        blocks: list[list[str]] = []
+        for words in texts:
+            padded = [PAD] * REACH + list(words) + [PAD] * REACH
+            blocks += [padded[start : start + BLOCK + 2 * REACH] for start in range(0, max(1, len(words)), BLOCK)]
+        rows: list[Floats] = []
+        taken: list[list[str]] = []
+        for block in blocks:
+            taken.append(block)
+            if sum(map(len, taken)) >= TOGETHER:
+                rows += self._blocks(taken)
+                taken = []
+        if taken:
+            rows += self._blocks(taken)
+        of_blocks, found = iter(rows), []
+        for words in texts:
+            parts = [next(of_blocks) for _ in range(0, max(1, len(words)), BLOCK)]
+            found.append(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        return found
+
+    def _blocks(self, blocks: list[list[str]]) -> list[Floats]:
+        """All blocks in one array, one after the other; what reaches over the end of a block is left out at the end."""
         weights = self._weights
+        lengths = np.array([len(block) for block in blocks])
+        starts = np.cumsum(lengths) - lengths
         with self._lock:
-            ids = self._ids(words)
+            ids = self._ids([word for block in blocks for word in block])
             seen = self._seen_as[ids]
-            mode = casing(self._shapes[ids])
-        count = len(ids) - 2 * NEAR
-        hidden = weights.casing[mode] + seen[:count, 0]
-        for offset in range(1, 2 * NEAR + 1):
+            modes = casings(self._shapes[ids], starts)
+        count = len(seen) - 2 * NEAR
+        hidden = np.repeat(weights.casing[modes], lengths, axis=0)[:count]
+        for offset in range(2 * NEAR + 1):
             hidden += seen[offset : offset + count, offset]
         np.maximum(hidden, 0, out=hidden)
-        count -= 2
-        deep = weights.second_bias + hidden.mean(axis=0) @ weights.topic + hidden[:count] @ weights.second[0]
-        for offset in (1, 2):
-            deep += hidden[offset : offset + count] @ weights.second[offset]
+        inner = lengths - 2 * NEAR
+        # Sums from each block's first row to its last, and (left out) from there to the next block's first.
+        edges = np.stack([starts, starts + inner], axis=1).ravel()[:-1]
+        topics = cast(Floats, np.add.reduceat(hidden, edges, axis=0)[::2] / inner[:, np.newaxis].astype(np.float32))
+        deep = np.repeat(weights.second_bias + _product(topics, weights.topic), lengths, axis=0)[: count - 2]
+        for offset in range(3):
+            deep += _product(hidden[offset : offset + len(deep)], weights.second[offset])
         np.maximum(deep, 0, out=deep)
-        scores = deep @ weights.out + weights.out_bias
+        scores = _product(deep, weights.out) + weights.out_bias
         scores -= scores.max(axis=1, keepdims=True)
         np.exp(scores, out=scores)
-        return cast(Floats, scores / scores.sum(axis=1, keepdims=True))
+        scores /= scores.sum(axis=1, keepdims=True)
+        ends = starts + lengths - 2 * REACH
+        return [cast(Floats, scores[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
     def _ids(self, words: list[str]) -> list[int]:
         seen = self._seen
@@ -117,12 +144,18 @@ class Network:
             self._shapes[place] = SHAPES.get(shape(word), 0) if word.strip() else 0
 
 
+def _product(rows: Floats, weights: Floats) -> Floats:
+    """`rows @ weights` in slices of `BLOCK` rows."""
+    product = np.empty((len(rows), weights.shape[1]), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        np.matmul(rows[start : start + BLOCK], weights, out=product[start : start + BLOCK])
+    return product
+
+
 SHAPES: Final = {"lower": 1, "mixed": 1, "title": 2, "camel": 2, "upper": 3}
 
 
-def casing(shapes: npt.NDArray[np.int8]) -> int:
-    """How a block is written, from its tokens' `SHAPES`: 0 usual, 1 without capitals, 2 mostly in capitals."""
-    lower, title, upper = np.bincount(shapes, minlength=4)[1:4]
-    if title + upper == 0:
-        return 1
-    return 2 if upper > lower + title else 0
+def casings(shapes: npt.NDArray[np.int8], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How each block is written, from its tokens' `SHAPES`: 0 usual, 1 without capitals, 2 mostly in capitals."""
+    lower, title, upper = (np.add.reduceat(shapes == kind, starts, dtype=np.int64) for kind in (1, 2, 3))
+    return np.where(title + upper == 0, 1, np.where(upper > lower + title, 2, 0))

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from streams.redaction.names.features import PAD, ROWS, features, shape
 from streams.redaction.names.lexicon import Lexicon
-from streams.redaction.names.network import CASINGS, NEAR, REACH, SHAPES, Weights, casing
+from streams.redaction.names.network import CASINGS, NEAR, REACH, SHAPES, Weights, casings
 from streams.redaction.names.training.corpus import Example
 
 WIDTH: Final = 48
@@ -28,6 +28,8 @@ NO_FEATURE: Final = 0.4
 MIN_SEEN: Final = 3
 """A feature of fewer different words than this stays at zero."""
 DECAY: Final = 0.02
+
+_START: Final = np.zeros(1, np.int64)
 
 Floats = npt.NDArray[np.float32]
 
@@ -138,14 +140,14 @@ def _batch(examples: list[Example], table: _FeatureTable, chance: np.random.Gene
     pad = [table.ids[PAD]] * REACH
     gap = np.zeros((REACH, CLASSES), np.float32)
     ids = list(pad)
-    casings = [0] * REACH
+    modes = [0] * REACH
     texts = [0] * REACH
     targets: list[Floats] = []
     weights: list[Floats] = []
     for index, example in enumerate(examples):
         own = [table.ids[word] for word in example.words]
         ids += own + pad
-        casings += [casing(table.shapes[own]) if own else 0] * (len(own) + REACH)
+        modes += [int(casings(table.shapes[own], _START)[0]) if own else 0] * (len(own) + REACH)
         texts += [index] * (len(own) + REACH)
         targets += [example.targets, gap]
         weights += [example.weights, gap[:, 0]]
@@ -156,7 +158,7 @@ def _batch(examples: list[Example], table: _FeatureTable, chance: np.random.Gene
         inverse.ravel(),
         matrix,
         rows,
-        np.array(casings)[NEAR : NEAR + hidden],
+        np.array(modes)[NEAR : NEAR + hidden],
         np.array(texts)[REACH : REACH + deep],
         _members(examples, hidden),
         np.concatenate(targets)[:deep],

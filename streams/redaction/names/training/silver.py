@@ -83,7 +83,7 @@ def labelled(texts: list[str], weights: Weights, lexicon: Lexicon, common: Conta
         words = tokens.words(piece)
         if not words:
             continue
-        probabilities = network.probabilities(words)
+        probabilities = network.probabilities([words])[0]
         probabilities[[word in common for word in words]] = _NOTHING
         sure = np.where(probabilities.max(axis=1) >= SURE, WEIGHT, 0.0).astype(np.float32)
         examples.append(Example(words, probabilities, sure))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,19 @@ def test_a_text_is_analysed_once_and_each_hit_and_miss_is_told() -> None:
     memo = Memo(counting, 10, seen.append)
     assert memo.analyze("@ada") == memo.analyze("@ada") == [Finding("AT", 0, 4, 1.0)]
     assert (counting.asked, seen) == (["@ada"], [False, True])
+
+
+def test_only_what_is_not_remembered_is_prepared_and_that_is_no_hit() -> None:
+    class Prepared(Counting):
+        def prepare(self, texts: Iterable[str]) -> None:
+            prepared.extend(texts)
+
+    prepared, seen = list[str](), list[bool]()
+    memo = Memo(Prepared(), 10, seen.append)
+    memo.analyze("old")
+    memo.prepare(["old", "new"])
+    memo.analyze("new")
+    assert (prepared, seen) == (["new"], [False, False])
 
 
 def test_the_text_that_was_not_asked_for_longest_is_forgotten() -> None:

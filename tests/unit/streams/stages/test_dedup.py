@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,7 +70,34 @@ def test_empty_texts_are_alike_and_short_ones_compare_as_a_whole() -> None:
 @given(st.integers(0, 60))
 def test_the_estimate_is_near_the_exact_jaccard_similarity(changed: int) -> None:
     other = " ".join(["new"] * changed + ANSWER.split()[changed:])
-    a, b = dedup.shingles(ANSWER), dedup.shingles(other)
+    a, b = set(dedup.shingle_hashes(ANSWER).tolist()), set(dedup.shingle_hashes(other).tolist())
     exact = len(a & b) / len(a | b)
     estimate = dedup.similarity(dedup.fingerprint("", ANSWER), dedup.fingerprint("", other))
     assert abs(exact - estimate) < 5 * np.sqrt(0.25 / dedup.PERMUTATIONS)
+
+
+def test_a_signature_is_the_one_that_datasketch_makes_of_the_same_hashes() -> None:
+    sketch = MinHash(num_perm=dedup.PERMUTATIONS, seed=dedup.SEED, hashfunc=int)
+    for shingle in dedup.shingle_hashes(ANSWER).tolist():
+        sketch.update(shingle)
+    assert dedup.fingerprint("", ANSWER).output == sketch.hashvalues.astype("<u4").tobytes()
+
+
+WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=3), max_size=40)
+
+
+@given(WORDS)
+def test_equal_hashes_are_equal_runs_of_three_words(words: list[str]) -> None:
+    runs = {tuple(words[at : at + 3]) for at in range(max(1, len(words) - 2))} if words else set()
+    assert len(set(dedup.shingle_hashes(" ".join(words)).tolist())) == len(runs)
+
+
+@given(WORDS, WORDS, st.integers(0, 9))
+def test_a_band_is_shared_exactly_where_both_signatures_agree_in_it(a: list[str], b: list[str], same: int) -> None:
+    one = dedup.fingerprint(" ".join(a), " ".join(b))
+    other = dedup.fingerprint(" ".join(a[:same] + a), " ".join(b[same:]))
+    width = dedup.ROWS * 4
+    for band, (key, its) in enumerate(zip(one.bands(), other.bands(), strict=True)):
+        part = slice(band * width, (band + 1) * width)
+        agree = one.prompt[part] == other.prompt[part] and one.output[part] == other.output[part]
+        assert (key == its) == agree

@@ -48,6 +48,21 @@ def test_a_second_model_finds_the_same_whatever_the_first_has_read(text: str) ->
 
 fresh = NamesModel.bundled()
 
+SAID = ("", "My name is Maria Lopez and I live in Berlin. " * 30, "ok", "It was David's idea, at 12 Baker Street")
+
+
+@given(st.lists(st.one_of(chatty, st.sampled_from(SAID)), max_size=8))
+@settings(deadline=None, max_examples=50)
+def test_texts_prepared_together_give_what_each_gives_by_itself(texts: list[str]) -> None:
+    prepared.prepare(texts)
+    for text in texts:
+        together, alone = prepared.analyze(text), fresh.analyze(text)
+        assert [each[:3] for each in together] == [each[:3] for each in alone]
+        assert [each.score for each in together] == pytest.approx([each.score for each in alone], abs=0.002)
+
+
+prepared = NamesModel.bundled()
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
