@@ -48,7 +48,6 @@ class _Judged(NamedTuple):
     applied: Applied
     verdict: Keep[Gated] | Drop | Wait
     stage: str
-    fingerprint: dedup.Fingerprint | None
 
 
 class CurateRunner:
@@ -113,14 +112,13 @@ class CurateRunner:
                 log, revision = logs[key].apply(item.event)
                 applied = Applied(item.event, item.entry, item.received_at, log.as_of(revision))
                 verdict, stage = _judge(applied.log, self._barred)
-                own = _fingerprint(verdict.record) if isinstance(verdict, Keep) else None
             except Exception:
                 outgoing[item.record] = self._dead_letter(item.record, item, Reason.STAGE_FAILED)
                 continue
             if log is not logs[key]:
                 changes.setdefault(key, {})[item.event.event_id] = _field(revision, item.record)
                 logs[key] = log
-            judged.append(_Judged(item, applied, verdict, stage, own))
+            judged.append(_Judged(item, applied, verdict, stage))
         # 5 claim near-duplicate bands and decide duplicates
         duplicates = self._duplicates([one for one in judged if isinstance(one.verdict, Keep)])
         # 6 outcomes and state changes
@@ -152,10 +150,10 @@ class CurateRunner:
         verdicts: list[Recognised] = []
         for item in items:
             holder = held.get(item.record)
-            if holder is None or holder == claims[item.record].owner:
+            if holder is None or holder == [claims[item.record].owner]:
                 verdicts.append("new")
             else:
-                same_body = holder.partition(b" ")[0] == item.event.digest.encode()
+                same_body = holder[0].partition(b" ")[0] == item.event.digest.encode()
                 verdicts.append("replayed" if same_body else "conflict")
         return verdicts
 
@@ -173,26 +171,19 @@ class CurateRunner:
 
     def _duplicates(self, judged: Sequence[_Judged]) -> dict[RawRecord, dedup.Duplicate | None]:
         """Whose near duplicate each kept interaction is."""
-        claims: dict[RawRecord, list[Claim]] = {}
-        tokens: dict[RawRecord, str] = {}
-        prints: dict[str, dedup.Fingerprint] = {}
         with timed("dedup"):
-            for one in judged:
-                normalised, own = _gated(one).normalised, one.fingerprint
-                assert own is not None
-                token = dedup.owner_token(sample_id(one.item.event), own)
-                lane = f"{one.item.event.tenant}/{normalised.joined.interaction.role or ''}"
-                tokens[one.item.record], prints[token] = token, own
-                claims[one.item.record] = [
-                    Claim(f"fingerprint:{token}", own.prompt + own.output),
-                    *(Claim(f"band:{lane}:{row}:{band}", token.encode()) for row, band in enumerate(own.bands())),
-                ]
+            owns = dedup.fingerprints([_compared(one) for one in judged])
+            tokens = [dedup.owner_token(sample_id(one.item.event), own) for one, own in zip(judged, owns, strict=True)]
+            prints = dict(zip(tokens, owns, strict=True))
+            claims: list[Claim] = []
+            for one, own, token in zip(judged, owns, tokens, strict=True):
+                lane = f"band:{one.item.event.tenant}/{_gated(one).normalised.joined.interaction.role or ''}"
+                bands = [f"{lane}:{row}:{band}" for row, band in enumerate(own.bands())]
+                claims += [Claim([f"fingerprint:{token}"], own.prompt + own.output), Claim(bands, token.encode())]
         with timed("state"):
-            held = iter(self._store.claim([claim for row in claims.values() for claim in row], self._ttl_s))
-            owners = {
-                record: [next(held).decode("utf-8", "replace") for _ in row][1:] for record, row in claims.items()
-            }
-            strangers = sorted({owner for row in owners.values() for owner in row} - prints.keys())
+            held = self._store.claim(claims, self._ttl_s)[1::2]
+            owners = [[owner.decode("utf-8", "replace") for owner in dict.fromkeys(row)] for row in held]
+            strangers = sorted({owner for row in owners for owner in row} - prints.keys())
             for owner, stored in zip(
                 strangers, self._store.holders([f"fingerprint:{owner}" for owner in strangers]), strict=True
             ):
@@ -200,10 +191,8 @@ class CurateRunner:
                     prints[owner] = dedup.Fingerprint(stored[: len(stored) // 2], stored[len(stored) // 2 :])
         with timed("dedup"):
             return {
-                one.item.record: dedup.decide(
-                    sample_id(one.item.event), prints[tokens[one.item.record]], owners[one.item.record], prints
-                )
-                for one in judged
+                one.item.record: dedup.decide(sample_id(one.item.event), own, row, prints)
+                for one, own, row in zip(judged, owns, owners, strict=True)
             }
 
     def _curated_record(self, record: RawRecord, outcome: Outcome) -> Outgoing:
@@ -238,13 +227,13 @@ def _field(revision: int, record: RawRecord) -> bytes:
 def _event_claim(item: _Item) -> Claim:
     event, entry = item.event, item.entry
     owner = f"{event.digest} {entry.topic_id}/{entry.partition}/{entry.offset}"
-    return Claim(f"event:{event.tenant}/{event.event_id}", owner.encode())
+    return Claim([f"event:{event.tenant}/{event.event_id}"], owner.encode())
 
 
-def _fingerprint(gated: Gated) -> dedup.Fingerprint:
-    normalised = gated.normalised
-    with timed("dedup"):
-        return dedup.fingerprint(f"{normalised.input}\n{normalised.instruction}", normalised.output)
+def _compared(one: _Judged) -> tuple[str, str]:
+    """What makes two samples near duplicates: prompt and output."""
+    normalised = _gated(one).normalised
+    return f"{normalised.input}\n{normalised.instruction}", normalised.output
 
 
 def _outcome(one: _Judged, duplicate: dedup.Duplicate | None) -> Outcome | None:

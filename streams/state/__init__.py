@@ -13,17 +13,20 @@ from streams.settings import Settings
 
 
 class Claim(NamedTuple):
-    """A key and the owner who wants it."""
+    """Keys, and the owner who wants each of them."""
 
-    key: str
+    keys: Sequence[str]
     owner: bytes
 
 
 class StateStore(Protocol):
     """Every method raises `StateUnavailable` when the store does not answer; the caller tries the same again."""
 
-    def claim(self, claims: Sequence[Claim], ttl_s: int) -> list[bytes]:
-        """Give each key to its claimant unless somebody has it, in order and atomically; returns who holds each."""
+    def claim(self, claims: Sequence[Claim], ttl_s: int) -> list[list[bytes]]:
+        """Give each key to its claimant unless somebody has it, in order and all at once; returns who holds each.
+
+        One list a claim, in the order of its keys.
+        """
         ...
 
     def holders(self, keys: Sequence[str]) -> list[bytes | None]:

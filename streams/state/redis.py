@@ -18,9 +18,12 @@ from streams.errors import StateUnavailable
 from streams.state import Claim
 
 _CLAIM: Final = """
-local held = {}
-for i, key in ipairs(KEYS) do
-  held[i] = redis.call('SET', key, ARGV[i], 'NX', 'GET', 'EX', ARGV[#ARGV])
+local held, at = {}, 0
+for i = 1, #ARGV - 2, 2 do
+  for _ = 1, ARGV[i + 1] do
+    at = at + 1
+    held[at] = redis.call('SET', KEYS[at], ARGV[i], 'NX', 'GET', 'EX', ARGV[#ARGV])
+  end
 end
 return held
 """
@@ -48,13 +51,14 @@ class RedisState:
         )
         self._claim, self._load, self._merge = map(self._redis.register_script, (_CLAIM, _LOAD, _MERGE))
 
-    def claim(self, claims: Sequence[Claim], ttl_s: int) -> list[bytes]:
+    def claim(self, claims: Sequence[Claim], ttl_s: int) -> list[list[bytes]]:
         """See `StateStore.claim`."""
         if not claims:
             return []
+        keys = [key for claim in claims for key in claim.keys]
         with _answering():
-            held = self._claim([key for key, _ in claims], [*(owner for _, owner in claims), ttl_s])
-        return [claim.owner if holder is None else holder for claim, holder in zip(claims, held, strict=True)]
+            held = iter(self._claim(keys, [*(part for keys, owner in claims for part in (owner, len(keys))), ttl_s]))
+        return [[owner if (holder := next(held)) is None else holder for _ in keys] for keys, owner in claims]
 
     def holders(self, keys: Sequence[str]) -> list[bytes | None]:
         """See `StateStore.holders`."""

@@ -29,16 +29,17 @@ class SqliteState:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_TABLES)
 
-    def claim(self, claims: Sequence[Claim], ttl_s: int) -> list[bytes]:
+    def claim(self, claims: Sequence[Claim], ttl_s: int) -> list[list[bytes]]:
         """See `StateStore.claim`."""
         now = time.time()
-        holders = []
+
+        def holder(key: str, owner: bytes) -> bytes:
+            db.execute("DELETE FROM claims WHERE key = ? AND expires <= ?", (key, now))
+            db.execute("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", (key, owner, now + ttl_s))
+            return bytes(db.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()[0])
+
         with self._transaction() as db:
-            for key, owner in claims:
-                db.execute("DELETE FROM claims WHERE key = ? AND expires <= ?", (key, now))
-                db.execute("INSERT OR IGNORE INTO claims VALUES (?, ?, ?)", (key, owner, now + ttl_s))
-                holders.append(bytes(db.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()[0]))
-        return holders
+            return [[holder(key, owner) for key in keys] for keys, owner in claims]
 
     def holders(self, keys: Sequence[str]) -> list[bytes | None]:
         """See `StateStore.holders`."""

@@ -28,23 +28,27 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore
 
 
 def test_the_first_claimant_holds_a_key_and_later_ones_learn_who_does(store: StateStore) -> None:
-    assert store.claim([Claim("k", b"one"), Claim("l", b"one")], 60) == [b"one", b"one"]
-    assert store.claim([Claim("k", b"two"), Claim("m", b"two")], 60) == [b"one", b"two"]
+    assert store.claim([Claim(["k", "l"], b"one")], 60) == [[b"one", b"one"]]
+    assert store.claim([Claim(["k", "m"], b"two"), Claim([], b"none"), Claim(["m"], b"three")], 60) == [
+        [b"one", b"two"],
+        [],
+        [b"two"],
+    ]
 
 
 def test_claims_of_one_call_are_taken_in_order(store: StateStore) -> None:
-    assert store.claim([Claim("k", b"one"), Claim("k", b"two")], 60) == [b"one", b"one"]
+    assert store.claim([Claim(["k"], b"one"), Claim(["k"], b"two")], 60) == [[b"one"], [b"one"]]
 
 
 def test_claiming_one_s_own_again_changes_nothing(store: StateStore) -> None:
-    store.claim([Claim("k", b"one")], 60)
-    assert store.claim([Claim("k", b"one")], 60) == [b"one"]
+    store.claim([Claim(["k"], b"one")], 60)
+    assert store.claim([Claim(["k"], b"one")], 60) == [[b"one"]]
 
 
 def test_holders_are_told_without_claiming(store: StateStore) -> None:
-    store.claim([Claim("k", b"one")], 60)
+    store.claim([Claim(["k"], b"one")], 60)
     assert store.holders(["k", "unknown"]) == [b"one", None]
-    assert store.claim([Claim("unknown", b"two")], 60) == [b"two"]
+    assert store.claim([Claim(["unknown"], b"two")], 60) == [[b"two"]]
 
 
 def test_fields_are_added_and_replaced_and_never_deleted(store: StateStore) -> None:
@@ -57,7 +61,7 @@ def test_any_bytes_and_any_name_survive(store: StateStore) -> None:
     value = bytes(range(256))
     store.merge({"h/ü": {"näme:1": value}}, 60)
     assert store.load(["h/ü"]) == [{"näme:1": value}]
-    assert store.claim([Claim("k/ü", value)], 60) == [value]
+    assert store.claim([Claim(["k/ü"], value)], 60) == [[value]]
 
 
 def test_nothing_asked_is_nothing_answered(store: StateStore) -> None:
@@ -66,14 +70,14 @@ def test_nothing_asked_is_nothing_answered(store: StateStore) -> None:
 
 
 def test_claims_and_fields_expire(store: StateStore) -> None:
-    store.claim([Claim("k", b"one")], 1)
+    store.claim([Claim(["k"], b"one")], 1)
     store.merge({"h": {"a": b"1"}}, 1)
     gone = threading.Event()
     for _ in range(100):
         if store.holders(["k"]) == [None] and store.load(["h"]) == [{}]:
             break
         gone.wait(0.1)
-    assert store.claim([Claim("k", b"two")], 60) == [b"two"]
+    assert store.claim([Claim(["k"], b"two")], 60) == [[b"two"]]
     store.merge({"h": {"b": b"2"}}, 60)
     assert store.load(["h"]) == [{"b": b"2"}]
 
@@ -82,7 +86,7 @@ def test_of_many_claimants_at_once_exactly_one_holds_the_key(store: StateStore) 
     answers: list[bytes] = []
 
     def claim(owner: bytes) -> None:
-        answers.extend(store.claim([Claim("k", owner)], 60))
+        answers.extend(store.claim([Claim(["k"], owner)], 60)[0])
 
     threads = [threading.Thread(target=claim, args=(str(number).encode(),)) for number in range(8)]
     for thread in threads:
@@ -95,7 +99,7 @@ def test_of_many_claimants_at_once_exactly_one_holds_the_key(store: StateStore) 
 
 def test_a_redis_that_is_away_is_unavailable() -> None:
     store = RedisState("redis://127.0.0.1:1/0")
-    for call in (lambda: store.claim([Claim("k", b"o")], 1), lambda: store.load(["h"]), store.ping):
+    for call in (lambda: store.claim([Claim(["k"], b"o")], 1), lambda: store.load(["h"]), store.ping):
         with pytest.raises(StateUnavailable):
             call()
     store.close()

@@ -70,7 +70,7 @@ def test_empty_texts_are_alike_and_short_ones_compare_as_a_whole() -> None:
 @given(st.integers(0, 60))
 def test_the_estimate_is_near_the_exact_jaccard_similarity(changed: int) -> None:
     other = " ".join(["new"] * changed + ANSWER.split()[changed:])
-    a, b = set(dedup.shingle_hashes(ANSWER).tolist()), set(dedup.shingle_hashes(other).tolist())
+    a, b = set(dedup.shingle_hashes([ANSWER])[0].tolist()), set(dedup.shingle_hashes([other])[0].tolist())
     exact = len(a & b) / len(a | b)
     estimate = dedup.similarity(dedup.fingerprint("", ANSWER), dedup.fingerprint("", other))
     assert abs(exact - estimate) < 5 * np.sqrt(0.25 / dedup.PERMUTATIONS)
@@ -78,7 +78,7 @@ def test_the_estimate_is_near_the_exact_jaccard_similarity(changed: int) -> None
 
 def test_a_signature_is_the_one_that_datasketch_makes_of_the_same_hashes() -> None:
     sketch = MinHash(num_perm=dedup.PERMUTATIONS, seed=dedup.SEED, hashfunc=int)
-    for shingle in dedup.shingle_hashes(ANSWER).tolist():
+    for shingle in dedup.shingle_hashes([ANSWER])[0].tolist():
         sketch.update(shingle)
     assert dedup.fingerprint("", ANSWER).output == sketch.hashvalues.astype("<u4").tobytes()
 
@@ -89,7 +89,14 @@ WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=3), max_size=40)
 @given(WORDS)
 def test_equal_hashes_are_equal_runs_of_three_words(words: list[str]) -> None:
     runs = {tuple(words[at : at + 3]) for at in range(max(1, len(words) - 2))} if words else set()
-    assert len(set(dedup.shingle_hashes(" ".join(words)).tolist())) == len(runs)
+    assert len(set(dedup.shingle_hashes([" ".join(words)])[0].tolist())) == len(runs)
+
+
+@given(st.lists(WORDS, max_size=6))
+def test_the_hashes_of_texts_taken_together_are_those_of_each_by_itself(texts: list[list[str]]) -> None:
+    together = dedup.shingle_hashes([" ".join(words) for words in texts])
+    alone = [dedup.shingle_hashes([" ".join(words)])[0] for words in texts]
+    assert [hashes.tolist() for hashes in together] == [hashes.tolist() for hashes in alone]
 
 
 @given(WORDS, WORDS, st.integers(0, 9))
@@ -101,3 +108,9 @@ def test_a_band_is_shared_exactly_where_both_signatures_agree_in_it(a: list[str]
         part = slice(band * width, (band + 1) * width)
         agree = one.prompt[part] == other.prompt[part] and one.output[part] == other.output[part]
         assert (key == its) == agree
+
+
+@given(st.text(), st.text())
+def test_any_text_has_a_fingerprint_like_itself(prompt: str, output: str) -> None:
+    own = dedup.fingerprint(prompt, output)
+    assert dedup.similarity(own, dedup.fingerprint(prompt, output)) == 1.0
