@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streams import metrics
 from streams.errors import SettingError
 from streams.redaction import Analyzer, policy
@@ -19,7 +21,7 @@ from streams.settings import Settings
 
 def redactor(settings: Settings, hasher: KeyedHasher) -> Redactor:
     """What the `redact` agent runs: the detector behind its memo, and the policy."""
-    memo = Memo(detector(settings), settings.redaction_memo_texts, _count)
+    memo = Memo(detector(settings), settings.redaction_memo_texts, _counter())
     return Redactor(memo, hasher, settings.max_text_chars, policy.parse(settings.redaction_policy))
 
 
@@ -58,5 +60,6 @@ def names_of(settings: Settings) -> Analyzer | None:
     raise SettingError(models.SETTING, source, "must be bundled, off, spacy:MODEL or presidio:FILE.yaml")
 
 
-def _count(hit: bool) -> None:
-    metrics.REDACTION_MEMO.labels("hit" if hit else "miss").inc()
+def _counter() -> Callable[[bool], None]:
+    hits, misses = (metrics.REDACTION_MEMO.labels(outcome) for outcome in ("hit", "miss"))
+    return lambda hit: (hits if hit else misses).inc()

@@ -28,7 +28,10 @@ NEAR: Final = 2
 REACH: Final = NEAR + 1
 
 BLOCK: Final = 72
-"""Tokens that are seen together, and rows in one matrix product: so few that BLAS stays on the calling thread."""
+"""Tokens that share a topic."""
+
+MULTIPLICATIONS: Final = 1 << 18
+"""In one matrix product: with more, OpenBLAS would start threads, which then spin."""
 
 TOGETHER: Final = 2_048
 """Tokens of several texts in one array, about: the arrays then fit the processor's cache."""
@@ -122,14 +125,13 @@ class Network:
         return [cast(Floats, scores[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
     def _ids(self, words: list[str]) -> list[int]:
-        seen = self._seen
-        try:
-            return [seen[word] for word in words]
-        except KeyError:
-            if len(seen) > REMEMBERED - len(words):
-                seen.clear()
-            self._learn([word for word in dict.fromkeys(words) if word not in seen])
-            return [seen[word] for word in words]
+        new = set(words).difference(self._seen)
+        if new:
+            if len(self._seen) + len(new) > REMEMBERED:
+                self._seen.clear()
+                new = set(words)
+            self._learn(list(new))
+        return list(map(self._seen.__getitem__, words))
 
     def _learn(self, words: list[str]) -> None:
         weights = self._weights
@@ -138,17 +140,19 @@ class Network:
         slots = weights.slots[list(chain.from_iterable(described))]
         # Sums of integers, so that a word comes out the same whatever words are learned with it.
         rows = np.add.reduceat(weights.embeddings[slots], starts[:-1], axis=0, dtype=np.int32) * weights.scale
-        for word, row in zip(words, rows, strict=True):
-            place = self._seen[word] = len(self._seen)
-            self._seen_as[place] = (row @ self._first).reshape(self._seen_as.shape[1:])
-            self._shapes[place] = SHAPES.get(shape(word), 0) if word.strip() else 0
+        places = range(len(self._seen), len(self._seen) + len(words))
+        part = slice(places.start, places.stop)
+        self._seen_as[part] = _product(rows, self._first).reshape(len(words), *self._seen_as.shape[1:])
+        self._shapes[part] = [SHAPES.get(shape(word), 0) if word.strip() else 0 for word in words]
+        self._seen.update(zip(words, places, strict=True))
 
 
 def _product(rows: Floats, weights: Floats) -> Floats:
-    """`rows @ weights` in slices of `BLOCK` rows."""
+    """`rows @ weights` in slices so small that BLAS stays on the calling thread."""
     product = np.empty((len(rows), weights.shape[1]), np.float32)
-    for start in range(0, len(rows), BLOCK):
-        np.matmul(rows[start : start + BLOCK], weights, out=product[start : start + BLOCK])
+    step = MULTIPLICATIONS // weights.size
+    for start in range(0, len(rows), step):
+        np.matmul(rows[start : start + step], weights, out=product[start : start + step])
     return product
 
 
