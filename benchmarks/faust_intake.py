@@ -4,8 +4,8 @@
 
 Starts a Kafka of its own on free ports and stops it. All read the same topic, 4 partitions of 200-byte values, from its
 beginning, each in a process and a group of its own, alternating; given is the median over the rounds, from the first
-messages on. The Faust agents do what ours do: `noack_take` of 500, acknowledged one by one in order, committed every
-half a second. Quix Streams pins an older confluent-kafka, so it gets a virtual environment in the temporary folder.
+messages on. Both agents take 500 at a time, acknowledge them in order, and commit every half a second: stock with
+`noack_take`, a message an event; ours with `intake.batches`, a slice of a partition an event. Quix Streams pins an older confluent-kafka, so it gets a virtual environment in the temporary folder.
 
 `suspended_deliveries`: after its round our intake is suspended again and again, as a rebalance does it, with messages
 coming; counted is what reaches the agent's queue all the same. The last line is one JSON object.
@@ -164,8 +164,9 @@ async def _read_with_faust(bootstrap: str, group: str, count: int, ours: bool) -
         datadir=tempfile.mkdtemp(),
         loghandlers=[],
     )
+    limits = intake.Limits(BATCH, 16 << 20)
     if ours:
-        intake.use(app)
+        intake.use(app, limits)
     topic = app.topic(TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     done = asyncio.Event()
     seen, start, seconds = 0, 0.0, 0.0
@@ -173,13 +174,14 @@ async def _read_with_faust(bootstrap: str, group: str, count: int, ours: bool) -
     @app.agent(topic, concurrency=1)
     async def take(stream: Any) -> None:
         nonlocal seen, start, seconds
-        async for events in stream.noack_take(BATCH, within=0.1):
+        taken = intake.batches(stream, limits, 0.1) if ours else stream.noack_take(BATCH, within=0.1)
+        async for events in taken:
             for event in events:
                 event.ack()
             if not start:
                 start = time.perf_counter()
                 continue
-            seen += len(events)
+            seen += sum(len(event.value) for event in events) if ours else len(events)
             if seen >= count and not done.is_set():
                 seconds = time.perf_counter() - start
                 done.set()

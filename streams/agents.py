@@ -146,12 +146,13 @@ class _AgentWorker:
             datadir=self._scratch.name,
             loghandlers=[],
         )
-        intake.use(app)  # before the agent is declared
+        limits = intake.Limits(settings.batch_events, settings.batch_bytes)
+        intake.use(app, limits)  # before the agent is declared
         topic = app.topic(*self._topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
         @app.agent(topic, concurrency=1, name=self._agent)
         async def consume(stream: Any) -> None:
-            async for events in stream.noack_take(settings.batch_events, within=settings.batch_wait_s):
+            async for events in intake.batches(stream, limits, settings.batch_wait_s):
                 await self._batch(app, events)
 
         @app.on_partitions_assigned.connect
@@ -166,7 +167,7 @@ class _AgentWorker:
         if self._store is not None:
             self._store.close()
 
-    async def _batch(self, app: faust.App, events: Sequence[EventT[bytes]]) -> None:
+    async def _batch(self, app: faust.App, events: Sequence[EventT[Any]]) -> None:
         """One batch; never raises.
 
         1 process → 2 produce, every delivery acknowledged by Kafka → 3 merge the state → 4 acknowledge in offset
@@ -177,7 +178,7 @@ class _AgentWorker:
             return  # what comes after a batch that was not acknowledged must not be either
         start = time.perf_counter()
         reentry = self._settings.topic("reentry")
-        records = [_raw(event, reentry) for event in events]
+        records = [_raw(record, reentry) for event in events for record in event.value]
         try:
             # 1
             batch = await self._answered(app, lambda: self._runner.process(records))
@@ -243,14 +244,13 @@ class _AgentWorker:
         return runner
 
 
-def _raw(event: EventT[bytes], reentry: str) -> RawRecord:
-    """A record as the runner takes it; on topic `reentry` what its headers say of its origin counts."""
-    message = event.message
-    timestamp_ms, source, attempts = int(message.timestamp * 1_000), message.topic, 0
-    if message.topic == reentry and (origin := origin_of(message.headers)) is not None:
+def _raw(record: Any, reentry: str) -> RawRecord:
+    """A record of aiokafka as the runner takes it; on topic `reentry` what its headers say of its origin counts."""
+    source, timestamp_ms, attempts = record.topic, record.timestamp, 0
+    if record.topic == reentry and (origin := origin_of(record.headers)) is not None:
         source, timestamp_ms, attempts = origin
     return RawRecord(
-        message.topic, message.partition, message.offset, _bounded(timestamp_ms), message.value, source, attempts
+        record.topic, record.partition, record.offset, _bounded(timestamp_ms), record.value, source, attempts
     )
 
 

@@ -16,20 +16,23 @@ replaced, with the issues of faust-streaming that it answers:
 | records fetched while the flow stops are dropped, and with a         | dropped, and read again from the position   |
 | committed offset of 0 or None never read again                       | that is committed                           |
 | `wait_first(callback, suspend_flow.wait())` for every message        | one look at the flow and at the queue       |
+| an event, a message, two generators and a sensor for every record    | one event for a slice of a fetch            |
+| a queue is bounded by messages, whatever they weigh                  | by records and by bytes                     |
 
-Agents must acknowledge by `Event.ack` (`Stream.noack_take`): what Faust's compiled streams acknowledge by themselves is
-not committed. Of a transactional producer only what it committed is read.
+Agents take their events from `batches` and acknowledge them by `Event.ack`: what Faust's compiled streams acknowledge
+by themselves is not committed. Of a transactional producer only what it committed is read.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
+from faust.types.events import EventT
 from faust.types.tuples import ack_lock
 from mode.utils.futures import notify
 
@@ -38,8 +41,15 @@ from streams.offsets import OffsetLedger
 _FETCH_S: Final = 1.0
 """How long a fetch waits for records, and the longest wait for anything else that may never come."""
 
-_TURN: Final = 100
-"""Messages after which other tasks get a turn."""
+SLICE: Final = 100
+"""Records in one event, at most, and records after which other tasks and partitions get a turn."""
+
+
+class Limits(NamedTuple):
+    """How much an agent takes at once; as much again may wait for it."""
+
+    records: int
+    bytes: int
 
 
 class Fetched(NamedTuple):
@@ -49,13 +59,52 @@ class Fetched(NamedTuple):
     positions: Mapping[TP, int]
 
 
-def use(app: faust.App) -> None:
+def use(app: faust.App, limits: Limits) -> None:
     """Let the app read through this module's consumer. To be called before the app's agents are declared."""
-    app.transport = Transport(app.conf.broker_consumer, app)
+    app.transport = Transport(app.conf.broker_consumer, app, limits)
+
+
+async def batches(stream: Any, limits: Limits, within_s: float) -> AsyncIterator[list[EventT[Any]]]:
+    """Events of an agent's stream, up to the limits or until `within_s` after the first; nothing is acknowledged.
+
+    An event's value is a slice of a partition: records of aiokafka, in offset order. Acknowledged, all of it is.
+    """
+    consumer: Consumer = stream.app.consumer
+    queue = aiter(stream.channel).queue
+    loop = asyncio.get_running_loop()
+    while True:
+        events: list[EventT[Any]] = []
+        records = weight = 0
+        deadline: float | None = None
+        while records < limits.records and weight < limits.bytes:
+            try:
+                event = queue.get_nowait() if not queue.empty() else await _within(queue, deadline)
+            except TimeoutError:
+                break
+            consumer.taken(event)
+            if event.message.generation_id != stream.app.consumer_generation_id:
+                continue  # of an assignment that is over
+            events.append(event)
+            records += len(event.value)
+            weight += weight_of(event.value)
+            deadline = deadline or loop.time() + within_s
+        yield events
+
+
+async def _within(queue: asyncio.Queue[EventT[Any]], deadline: float | None) -> EventT[Any]:
+    async with asyncio.timeout_at(deadline):
+        return await queue.get()
+
+
+def weight_of(records: Sequence[Any]) -> int:
+    """Bytes of the records' keys and values."""
+    return sum(len(record.value or b"") + len(record.key or b"") for record in records)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread in which aiokafka lives; Faust's, but for what it fetches and where it seeks."""
+
+    _error: Exception | None = None
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -70,7 +119,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> Any:
-        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        records: Mapping[TP, list[Any]] = await self._shared(consumer, active_partitions, max_records)
+        if not records:
+            records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # Nothing else ran in this thread's loop since: positions and records belong together.
         assignment = consumer._subscription.subscription.assignment
         positions = {}
@@ -78,6 +129,26 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if (state := assignment.state_value(tp)).has_valid_position:
                 positions[TP(*tp)] = state.position
         return Fetched({TP(*tp): of_tp for tp, of_tp in records.items()}, positions)
+
+    async def _shared(self, consumer: Any, partitions: Collection[TP], max_records: int | None) -> dict[TP, list[Any]]:
+        """What has come in already, of each partition its share.
+
+        aiokafka by itself hands over all of one partition, up to 12 MB, before it comes to the next.
+        """
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        share = None if max_records is None else max(SLICE, max_records // max(1, len(partitions)))
+        records: dict[TP, list[Any]] = {}
+        for tp in partitions:
+            try:
+                records |= await super()._fetch_records(consumer, {tp}, 0, share)
+            except Exception as exc:
+                if not records:
+                    raise
+                self._error = exc  # raised at the next call: what was handed over must not be lost
+                break
+        return records
 
     async def seek_to_committed(self) -> Mapping[TP, int | None]:  # type: ignore[override]
         """Seek every assigned partition to its committed offset, and return the offsets; None where there is none."""
@@ -99,41 +170,27 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _Lane:
-    """The way of one partition's records to its agents, for as long as the partition is assigned."""
+    """The way of one partition's records to its agent, for as long as the partition is assigned."""
 
-    def __init__(self, consumer: Consumer, tp: TP, channels: Collection[Any], ledger: OffsetLedger | None) -> None:
+    def __init__(self, consumer: Consumer, channels: Collection[Any], ledger: OffsetLedger) -> None:
         self.ledger = ledger
-        self.channels = channels
-        self.raw = all(
-            (each.schema.key_serializer, each.schema.value_serializer) == ("raw", "raw") for each in channels
-        )
+        (self._channel,) = channels
         self._consumer = consumer
-        self._tp = tp
-
-    def has_room(self) -> bool:
-        """Whether each agent's queue takes one more."""
-        return not any(channel.queue.full() for channel in self.channels)
 
     def put(self, message: Message) -> None:
-        """Queue a message whose key and value need no decoding. Faust's conductor does the same through coroutines."""
-        message.refcount = len(self.channels)
-        app = self._consumer.app
-        event = faust.Event(app, message.key, message.value, message.headers, message)
-        for channel in self.channels:
-            channel.queue.put_nowait_enhanced(
-                event, on_pressure_high=self._pressure_high, on_pressure_drop=self._pressure_drop
-            )
+        """Queue a message. Faust's conductor does the same through coroutines."""
+        message.refcount = 1
+        self._channel.queue.put_nowait(faust.Event(self._consumer.app, message.key, message.value, None, message))
 
-    def _pressure_high(self) -> None:
-        self._consumer.app.sensors.on_topic_buffer_full(self._tp)
-        self._consumer.on_buffer_full(self._tp)
-
-    def _pressure_drop(self) -> None:
-        self._consumer.on_buffer_drop(self._tp)
+    def is_empty(self) -> bool:
+        """Whether the agent has taken, or Faust dropped, all that was queued."""
+        return bool(self._channel.queue.empty())
 
 
 class Consumer(driver.Consumer):
     """Faust's consumer with a ledger for each assigned partition and a direct way from fetch to queue.
+
+    A message is a slice of a partition; its offset is that of its first record.
 
     An epoch lasts while the flow is not suspended and no position is changed. What was fetched in one epoch is
     delivered in it or dropped; after a drop every partition is sought to its committed offset before the next fetch.
@@ -145,7 +202,10 @@ class Consumer(driver.Consumer):
         self._epoch = 0
         self._astray = True  # where the fetch stands is not where the next delivery must come from
         self._room = asyncio.Event()
+        self._queued_records = 0
+        self._queued_bytes = 0
         super().__init__(*args, **kwargs)
+        self._limits: Limits = cast(Transport, self.transport).limits
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -177,7 +237,6 @@ class Consumer(driver.Consumer):
         """1 stop the flow → 2 wait for what agents hold, and commit (Faust) → 3 forget the partitions."""
         # 1
         self.stop_flow()
-        self._buffered_partitions.clear()
         # 2
         await super().on_partitions_revoked(revoked)
         # 3
@@ -194,15 +253,8 @@ class Consumer(driver.Consumer):
         self._ledgers.clear()
         self._lanes.clear()
 
-    def on_buffer_drop(self, tp: TP) -> None:
-        """A queue has room again."""
-        super().on_buffer_drop(tp)
-        self._room.set()
-
-    def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Fetch these partitions again."""
-        super().resume_partitions(tps)
-        self._room.set()
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust would warn of partitions whose events do not pass its own streams; ours do not."""
 
     # -- acknowledgements and commits
 
@@ -215,10 +267,13 @@ class Consumer(driver.Consumer):
             self._unacked_messages.discard(message)
             ledger = self._ledgers.get(message.tp)
             of_this_assignment = message.generation_id == self.app.consumer_generation_id
-            counts = ledger is not None and of_this_assignment and ledger.acknowledge(message.offset)
+            if ledger is None or not of_this_assignment:
+                return False
+            records = cast(Sequence[Any], message.value)
+            counts = sum([ledger.acknowledge(record.offset) for record in records])
             self._n_acked += counts
             notify(self._waiting_for_ack)
-            return counts
+            return counts > 0
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Any:
         return [tp for tp in self._ledgers if topics is None or tp in topics or tp.topic in topics]
@@ -311,24 +366,21 @@ class Consumer(driver.Consumer):
             if tp not in self._lanes and not self._open_lane(tp):
                 return False
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-        lanes, to_message, turn = self._lanes, self._to_message, 0
-        for tp, record in self.scheduler.iterate(fetched.records):
-            turn += 1
-            if turn == _TURN:
-                turn = 0
-                await self.app.producer.buffer.wait_until_ebb()
-                await asyncio.sleep(0)
-            lane = lanes.get(tp)
-            while lane is not None and not lane.has_room() and self._epoch == epoch:
+        for tp, records in slices(fetched.records, self._limits.bytes):
+            await self.app.producer.buffer.wait_until_ebb()
+            await asyncio.sleep(0)
+            while self._epoch == epoch and not self._has_room():
                 await self._wait_for_room()
+            lane = self._lanes.get(tp)
             if self._epoch != epoch or lane is None:
                 return False
-            if lane.ledger is not None and not lane.ledger.deliver(record.offset):
-                continue
-            if lane.raw:
-                lane.put(to_message(tp, record))
-            else:
-                await self.callback(to_message(tp, record))
+            new = [record for record in records if lane.ledger.deliver(record.offset)]
+            if new:
+                message = self._to_message(tp, new[0])
+                message.value = cast(Any, new)
+                self._queued_records += len(new)
+                self._queued_bytes += weight_of(new)
+                lane.put(message)
         if self._epoch != epoch:
             return False
         for tp, position in fetched.positions.items():
@@ -339,19 +391,51 @@ class Consumer(driver.Consumer):
     def _open_lane(self, tp: TP) -> bool:
         """Make a partition's lane; False when it is not of this assignment."""
         ledger = self._ledgers.get(tp)
-        topics = cast(Any, self.app.topics)
-        if ledger is None and topics.acks_enabled_for(tp.topic):
+        if ledger is None:
             return False
-        self._lanes[tp] = _Lane(self, tp, topics._tp_index[tp], ledger)
+        self._lanes[tp] = _Lane(self, cast(Any, self.app.topics)._tp_index[tp], ledger)
         return True
 
+    def taken(self, event: EventT[Any]) -> None:
+        """Told by `batches` of each event that left the queue: it is in work until it is acknowledged."""
+        event.message.tracked = True
+        self._unacked_messages.add(event.message)
+        self._queued_records -= len(event.value)
+        self._queued_bytes -= weight_of(event.value)
+        self._room.set()
+
+    def _has_room(self) -> bool:
+        if all(lane.is_empty() for lane in self._lanes.values()):
+            self._queued_records = self._queued_bytes = 0  # whoever emptied it: Faust does at a rebalance
+        return self._queued_records < self._limits.records and self._queued_bytes < self._limits.bytes
+
     async def _wait_for_room(self) -> None:
-        """Wait until a queue has drained or the flow is suspended, but not for long."""
+        """Wait until something is taken or the flow is suspended, but not for long."""
         self._room.clear()
         await self.wait_first(self._room.wait(), self.suspend_flow.wait(), timeout=_FETCH_S)
+
+
+def slices(fetched: Mapping[TP, Sequence[Any]], most_bytes: int) -> Iterator[tuple[TP, Sequence[Any]]]:
+    """What was fetched, in slices of at most `SLICE` records, and of `most_bytes` and one; partitions take turns."""
+    waiting = {tp: 0 for tp, records in fetched.items() if records}
+    while waiting:
+        for tp, start in list(waiting.items()):
+            records, end, weight = fetched[tp], start, 0
+            while end < min(len(records), start + SLICE) and weight < most_bytes:
+                weight += weight_of(records[end : end + 1])
+                end += 1
+            yield tp, records[start:end]
+            if end == len(records):
+                del waiting[tp]
+            else:
+                waiting[tp] = end
 
 
 class Transport(driver.Transport):
     """Faust's transport with our consumer."""
 
     Consumer: ClassVar[Any] = Consumer
+
+    def __init__(self, url: Any, app: faust.App, limits: Limits) -> None:
+        super().__init__(url, app)
+        self.limits = limits

@@ -66,6 +66,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[str, ...], _says("base64 X25519 public keys to which dead letters are sealed")
     ] = ()
     batch_events: Annotated[Positive, _says("events that an agent takes at once")] = 500
+    batch_bytes: Annotated[
+        Positive, _says("bytes of events that an agent takes at once; as much again may wait for it")
+    ] = 16_777_216
     batch_wait_s: Annotated[Seconds, _says("how long an agent waits for a batch to fill")] = 0.1
     max_text_chars: Annotated[Positive, _says("longest text that is redacted; a longer one is dead-lettered")] = 100_000
     redaction_audit_share: Annotated[

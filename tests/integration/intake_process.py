@@ -22,7 +22,7 @@ from streams import intake, logs
 
 
 class Plan(Struct, kw_only=True):
-    """What the process does. `leave` is the share of events that it never acknowledges."""
+    """What the process does. `leave` is the share of events, slices of five records, that it never acknowledges."""
 
     bootstrap: str
     topic: str
@@ -45,7 +45,8 @@ async def serve(plan: Plan) -> None:
 
     def note(what: str, events: Sequence[Any]) -> None:
         # One write for all: whole lines, also from two processes and before a SIGKILL.
-        lines = [f"{what} {e.message.partition} {e.message.offset} {e.value.decode()} {os.getpid()}" for e in events]
+        records = [record for event in events for record in event.value]
+        lines = [f"{what} {r.partition} {r.offset} {r.value.decode()} {os.getpid()}" for r in records]
         os.write(journal, "".join(f"{line}\n" for line in lines).encode())
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -67,12 +68,13 @@ async def serve(plan: Plan) -> None:
             datadir=scratch,
             loghandlers=[],
         )
-        intake.use(app)
+        limits = intake.Limits(plan.batch_events, 1 << 20)
+        intake.use(app, limits)
         topic = app.topic(plan.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
         @app.agent(topic, concurrency=1)
         async def consume(stream: Any) -> None:
-            async for events in stream.noack_take(plan.batch_events, within=0.05):
+            async for events in intake.batches(stream, limits, 0.05):
                 note("took", events)
                 await asyncio.sleep(plan.batch_s)
                 done = [event for event in events if chance.random() >= plan.leave]
@@ -89,6 +91,7 @@ async def serve(plan: Plan) -> None:
 
 def main() -> None:
     logs.configure("INFO")
+    intake.SLICE = 5  # type: ignore[misc]  # so that a batch has events to leave and to shuffle
     asyncio.run(serve(msgspec.json.decode(sys.argv[1], type=Plan)))
 
 

@@ -43,8 +43,8 @@ class Stand:
         asyncio.run(self.worker._batch(self.app, [self._event(offset) for offset in offsets]))  # type: ignore[arg-type]
 
     def _event(self, offset: int) -> Any:
-        message = SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=NOW_MS / 1_000, value=b"value")
-        return SimpleNamespace(message=message, ack=lambda: self.happened.append(f"ack {offset}"))
+        record = SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=NOW_MS, value=b"value", headers=())
+        return SimpleNamespace(value=[record], ack=lambda: self.happened.append(f"ack {offset}"))
 
     def _deliver(self, records: Sequence[Outgoing]) -> None:
         self.happened.append("deliver")

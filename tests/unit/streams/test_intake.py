@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,10 +14,12 @@ import faust
 import pytest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
+from hypothesis import given
+from hypothesis import strategies as st
 from mode import Service
 
 from streams import intake
-from streams.intake import Fetched
+from streams.intake import Fetched, Limits
 
 T0 = TP("t", 0)
 
@@ -33,7 +36,7 @@ class FakeKafka(Service):
         self.commits: list[dict[TP, int]] = []
         self.refuse = 0
         self.while_fetching: Callable[[], None] = lambda: None
-        self.in_one_fetch = 1_000
+        self.in_one_fetch = 1  # so that each message is one record
 
     def assignment(self) -> set[TP]:
         return set(self.logs)
@@ -97,6 +100,8 @@ class Stand:
         *,
         committed: int | None = 0,
         room: int = 1_000,
+        room_bytes: int = 1 << 20,
+        in_one_fetch: int = 1,
         consumer: type[Any] = intake.Consumer,
         others: Mapping[TP, Sequence[int]] | None = None,
     ) -> None:
@@ -105,15 +110,17 @@ class Stand:
             "stand",
             broker="kafka://127.0.0.1:1",
             consumer_auto_offset_reset="earliest",
-            stream_buffer_maxsize=room,
+            stream_buffer_maxsize=1_000,
             store="memory://",
             web_enabled=False,
             loghandlers=[],
             datadir=self.scratch.name,
         )
-        intake.use(self.app)
+        self.limits = Limits(room, room_bytes)
+        intake.use(self.app, self.limits)
         logs = {T0: offsets, **(others or {})}
         self.kafka = kafka = FakeKafka(logs, dict.fromkeys(logs, committed))
+        kafka.in_one_fetch = in_one_fetch
 
         class OnFakeKafka(consumer):  # type: ignore[misc]
             def _new_consumer_thread(self) -> Any:
@@ -158,9 +165,20 @@ class Stand:
 
     async def take(self, count: int) -> list[Message]:
         """The next messages that an agent would get."""
-        taken = [(await asyncio.wait_for(self.channel.queue.get(), 5)).message for _ in range(count)]
+        taken = []
+        for _ in range(count):
+            event = await asyncio.wait_for(self.channel.queue.get(), 5)
+            self.consumer.taken(event)
+            taken.append(event.message)
         self.taken += taken
         return taken
+
+    async def batch(self) -> list[list[int]]:
+        """The next batch of an agent, as the offsets of its events."""
+        stream = SimpleNamespace(app=self.app, channel=self.channel)
+        async for events in intake.batches(stream, self.limits, 0.05):
+            return [[each.offset for each in event.value] for event in events]
+        raise AssertionError
 
     def ack(self, *offsets: int) -> None:
         for message in self.taken:
@@ -365,7 +383,6 @@ def test_a_batch_that_its_agent_gave_up_does_not_hold_the_process_for_ever() -> 
     async def scenario(stand: Stand) -> None:
         given_up, acknowledged, _ = await stand.take(3)
         stand.app.conf.broker_rebalance_timeout = 0.05
-        stand.consumer.track_message(given_up)
         stand.ack(acknowledged.offset)
         async with asyncio.timeout(5):
             await stand.consumer.wait_empty()
@@ -376,8 +393,7 @@ def test_a_batch_that_its_agent_gave_up_does_not_hold_the_process_for_ever() -> 
 
 def test_a_stop_waits_for_the_batch_that_is_in_work_and_commits_it() -> None:
     async def scenario(stand: Stand) -> None:
-        for message in await stand.take(3):
-            stand.consumer.track_message(message)
+        await stand.take(3)
         waiting = asyncio.create_task(stand.consumer.wait_empty())
         await stand.settle()
         assert not waiting.done()
@@ -442,10 +458,27 @@ def test_a_full_queue_holds_the_intake_back_and_an_emptied_one_lets_it_go_on() -
     play(scenario, range(300), room=20)
 
 
+def test_a_queue_of_heavy_records_is_full_by_their_bytes() -> None:
+    async def scenario(stand: Stand) -> None:
+        await stand.settle()
+        assert stand.channel.queue.qsize() == 4
+        assert offsets_of(await stand.take(50)) == list(range(50))
+
+    weight = intake.weight_of([record(T0, 1)])
+    play(scenario, range(50), room_bytes=4 * weight)
+
+
+def test_a_record_heavier_than_the_limit_is_taken_by_itself() -> None:
+    async def scenario(stand: Stand) -> None:
+        assert [await stand.batch() for _ in range(3)] == [[[0]], [[1]], [[2]]]
+
+    play(scenario, range(3), room_bytes=1, in_one_fetch=3)
+
+
 def test_a_queue_that_is_full_when_the_flow_stops_does_not_hold_the_rebalance_up() -> None:
     async def scenario(stand: Stand) -> None:
         await stand.settle()
-        assert stand.channel.queue.full()
+        assert stand.channel.queue.qsize() == 20
         async with asyncio.timeout(0.5):
             await stand.consumer.on_partitions_revoked({T0})
         stand.channel.queue.clear()
@@ -456,40 +489,84 @@ def test_a_queue_that_is_full_when_the_flow_stops_does_not_hold_the_rebalance_up
     play(scenario, range(300), room=20)
 
 
-def test_the_loop_gets_a_turn_every_hundred_messages() -> None:
+def test_the_loop_gets_a_turn_every_hundred_records() -> None:
     async def scenario(stand: Stand) -> None:
         sizes = [0]
-        while sizes[-1] < 1_000:
+        while sizes[-1] < 10:
             await asyncio.sleep(0)
             sizes.append(stand.channel.queue.qsize())
-        assert max(after - before for before, after in itertools.pairwise(sizes)) <= 100
+        assert max(after - before for before, after in itertools.pairwise(sizes)) == 1
+        assert [len(stand.channel.queue.get_nowait().value) for _ in range(10)] == [intake.SLICE] * 10
 
-    play(scenario, range(1_000), room=2_000)
+    play(scenario, range(1_000), in_one_fetch=1_000)
 
 
 def test_partitions_take_turns() -> None:
     async def scenario(stand: Stand) -> None:
-        first = await stand.take(10)
-        assert sorted(message.partition for message in first) == [0] * 5 + [1] * 5
+        first = await stand.take(6)
+        assert [message.partition for message in first] == [0, 1] * 3
 
-    play(scenario, range(100), others={TP("t", 1): range(100)})
+    play(scenario, range(300), others={TP("t", 1): range(300)}, in_one_fetch=300)
 
 
-def test_a_topic_that_needs_decoding_goes_through_faust_s_conductor() -> None:
+@given(
+    st.dictionaries(st.integers(0, 3), st.lists(st.integers(0, 30), max_size=300)),
+    st.integers(1, 100),
+)
+def test_slices_keep_the_order_lose_nothing_and_are_bounded(weights: dict[int, list[int]], most_bytes: int) -> None:
+    fetched = {
+        TP("t", number): [SimpleNamespace(offset=offset, key=None, value=bytes(size)) for offset, size in enumerate(of)]
+        for number, of in weights.items()
+    }
+    seen: dict[TP, list[Any]] = {tp: [] for tp in fetched}
+    for tp, records in intake.slices(fetched, most_bytes):
+        assert 0 < len(records) <= intake.SLICE
+        assert intake.weight_of(records[:-1]) < most_bytes
+        seen[tp] += records
+    assert seen == fetched
+
+
+def test_a_batch_holds_what_is_there_up_to_its_limits() -> None:
     async def scenario(stand: Stand) -> None:
-        assert [(await stand.channel.queue.get()).value for _ in range(3)] == [0, 1, 2]
+        await stand.settle()
+        assert [len(offsets) for offsets in await stand.batch()] == [100, 100]
+        assert [len(offsets) for offsets in await stand.batch()] == [100]
 
-    async def main() -> None:
-        stand = Stand(range(3))
-        stand.channel.schema.value_type = None
-        stand.channel.schema.value_serializer = "json"
-        topics: Any = stand.app.topics
-        await topics.on_partitions_assigned(set())
-        topics._tp_index[T0].add(stand.channel)
-        topics._update_callback_map()
-        await stand.run(scenario)
+    play(scenario, range(300), room=150, in_one_fetch=300)
 
-    asyncio.run(main())
+
+def test_a_batch_that_does_not_fill_up_is_given_soon_after_its_first_record() -> None:
+    async def scenario(stand: Stand) -> None:
+        async with asyncio.timeout(1):
+            assert await stand.batch() == [[0], [1], [2]]
+
+    play(scenario, range(3))
+
+
+def test_of_an_assignment_that_is_over_nothing_is_given() -> None:
+    async def scenario(stand: Stand) -> None:
+        await stand.settle()
+        stand.app.consumer_generation_id = 2
+        waiting = asyncio.create_task(stand.batch())
+        await stand.settle()
+        assert not waiting.done()
+        await stand.assign()
+        assert (await asyncio.wait_for(waiting, 5))[0] == [0]
+
+    play(scenario, range(3))
+
+
+def test_an_event_is_acknowledged_with_all_its_records() -> None:
+    async def scenario(stand: Stand) -> None:
+        first, second, third = await stand.take(3)
+        assert second.ack(stand.consumer)
+        await stand.consumer.commit()
+        assert stand.kafka.committed[T0] == 0
+        assert first.ack(stand.consumer)
+        await stand.consumer.commit()
+        assert stand.kafka.committed[T0] == third.offset == 200
+
+    play(scenario, range(300), in_one_fetch=300)
 
 
 def test_committed_offsets_that_cannot_be_had_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -555,3 +632,56 @@ def test_a_process_without_partitions_seeks_nothing() -> None:
     thread: Any = object.__new__(intake.ConsumerThread)
     thread._consumer = FakeAiokafka({})
     assert asyncio.run(thread._seek_to_committed()) == {}
+
+
+class FakeFetcher:
+    """What aiokafka has fetched: records or an error a partition, all of the first before the next."""
+
+    def __init__(self, fetched: dict[TP, list[int] | Exception]) -> None:
+        self._closed = False
+        self._subscriptions = SimpleNamespace(fetch_context=contextlib.nullcontext)
+        self._fetched = fetched
+
+    async def fetched_records(self, partitions: set[TP], timeout: float, max_records: int) -> dict[TP, list[int]]:
+        drained: dict[TP, list[int]] = {}
+        for tp in [tp for tp in self._fetched if tp in partitions]:
+            records = self._fetched[tp]
+            if isinstance(records, Exception):
+                if drained:
+                    return drained
+                raise self._fetched.pop(tp)  # type: ignore[misc]
+            if records and max_records:
+                drained[tp], self._fetched[tp] = records[:max_records], records[max_records:]
+                max_records -= len(drained[tp])
+        return drained
+
+
+def fetch_from(fetched: dict[TP, list[int] | Exception], max_records: int) -> Callable[[], dict[TP, list[int]]]:
+    consumer = SimpleNamespace(
+        _closed=False,
+        _fetcher=FakeFetcher(fetched),
+        _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=None)),
+    )
+    thread: Any = object.__new__(intake.ConsumerThread)
+    thread.consumer = SimpleNamespace(flow_active=True)
+    partitions = set(fetched)
+    return lambda: asyncio.run(thread._fetch_records(consumer, partitions, 0, max_records)).records
+
+
+def test_of_each_partition_its_share_is_fetched_not_all_of_one_first() -> None:
+    fetch = fetch_from({TP("t", 0): list(range(10_000)), TP("t", 1): [1, 2], TP("t", 2): list(range(5_000))}, 600)
+    assert {tp.partition: len(records) for tp, records in fetch().items()} == {0: 200, 1: 2, 2: 200}
+    assert {tp.partition: records[0] for tp, records in fetch().items()} == {0: 200, 2: 200}
+
+
+def test_an_error_of_one_partition_is_raised_once_what_others_gave_is_handed_over() -> None:
+    fetched: dict[TP, list[int] | Exception] = {TP("t", number): [number] for number in range(3)}
+    fetched[TP("t", 1)] = RuntimeError("out of range")
+    fetch, handed_over = fetch_from(fetched, 300), list[TP]()
+    raised = 0
+    for _ in range(4):
+        try:
+            handed_over += fetch()
+        except RuntimeError:
+            raised += 1
+    assert (sorted(handed_over), raised) == ([TP("t", 0), TP("t", 2)], 1)
