@@ -5,7 +5,8 @@
 Starts a Kafka of its own on free ports and stops it. All read the same topic, 4 partitions of 200-byte values, from its
 beginning, each in a process and a group of its own, alternating; given is the median over the rounds, from the first
 messages on. Both agents take 500 at a time, acknowledge them in order, and commit every half a second: stock with
-`noack_take`, a message an event; ours with `intake.batches`, a slice of a partition an event. Quix Streams pins an older confluent-kafka, so it gets a virtual environment in the temporary folder.
+`noack_take`, a message an event; ours with `intake.batches`, a slice of a partition an event. Quix Streams pins an
+older confluent-kafka, so it gets a virtual environment in the temporary folder.
 
 `suspended_deliveries`: after its round our intake is suspended again and again, as a rebalance does it, with messages
 coming; counted is what reaches the agent's queue all the same. The last line is one JSON object.

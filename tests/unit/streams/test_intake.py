@@ -177,7 +177,8 @@ class Stand:
         """The next batch of an agent, as the offsets of its events."""
         stream = SimpleNamespace(app=self.app, channel=self.channel)
         async for events in intake.batches(stream, self.limits, 0.05):
-            return [[each.offset for each in event.value] for event in events]
+            slices: list[list[Any]] = [event.value for event in events]
+            return [[each.offset for each in records] for records in slices]
         raise AssertionError
 
     def ack(self, *offsets: int) -> None:
