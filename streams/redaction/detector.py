@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Generator, Iterable
+from typing import Final, cast
 
 from streams.errors import RedactionError
 from streams.redaction import Analyzer, Finding, Preparing, placeholders
@@ -76,24 +76,53 @@ class Detector:
         self._names = names
         self._all = exact if names is None else Together(exact, names)
         self._kept = frozenset(kept)
+        self._prepared: dict[str, list[Finding]] = {}
         self._max_seconds = max_seconds
         self.types = self._all.types
         self._placeholder = placeholders.pattern(self.types)
         self.version = hashlib.sha256(f"detector-1|{self._all.version}".encode()).hexdigest()[:16]
 
     def prepare(self, texts: Iterable[str]) -> None:
-        """See `Preparing.prepare`."""
-        if isinstance(self._names, Preparing):
-            self._names.prepare(texts)
+        """See `Preparing.prepare`. Round by round, so that names are sought in all texts together."""
+        self._prepared = {}
+        looks = {text: self._look(text) for text in texts}
+        while looks:
+            left: dict[str, str] = {}
+            for text, look in list(looks.items()):
+                try:
+                    left[text] = next(look)
+                except StopIteration as done:
+                    self._prepared[text] = done.value
+                except RedactionError:
+                    pass  # is raised when this text is asked about
+            looks = {text: looks[text] for text in left}
+            if isinstance(self._names, Preparing):
+                self._names.prepare(left.values())
 
     def analyze(self, text: str) -> list[Finding]:
         """See `Analyzer.analyze`."""
+        found = self._prepared.pop(text, None)
+        if found is not None:
+            return found
+        look = self._look(text)
+        while True:
+            try:
+                next(look)
+            except StopIteration as done:
+                return cast(list[Finding], done.value)
+
+    def _look(self, text: str) -> Generator[str, None, list[Finding]]:
+        """Yields what is left of the text before it looks at it, and returns the findings."""
         out = [match.span() for match in self._placeholder.finditer(text)] if "<" in text else []
-        deadline = time.thread_time() + self._max_seconds if len(text) > UNTIMED_CHARS else None
+        seconds = 0.0
         every: list[Finding] = []
         for turn in range(_MAX_ROUNDS):
             rest = Rest(text, out)
-            found = [rest.in_original(each) for each in self._once(rest.text, deadline)]
+            yield rest.text
+            start = time.thread_time() if len(text) > UNTIMED_CHARS else None
+            found = [rest.in_original(each) for each in self._once(rest.text)]
+            if start is not None and (seconds := seconds + time.thread_time() - start) > self._max_seconds:
+                raise RedactionError("a text took too long")
             taken = [(each.start, each.end) for each in found if each.type not in self._kept]
             every += found if turn == 0 else [each for each in found if each.type not in self._kept]
             if not taken:
@@ -101,10 +130,8 @@ class Detector:
             out = merged([*out, *taken])
         raise RedactionError("a text does not settle")
 
-    def _once(self, text: str, deadline: float | None) -> list[Finding]:
+    def _once(self, text: str) -> list[Finding]:
         found = self._all.analyze(text)
-        if deadline is not None and time.thread_time() > deadline:
-            raise RedactionError("a text took too long")
         if "_" in text and (spaced := _FILE_NAME.sub(_spaced, text)) != text:
             in_names = (each._replace(rule=f"{each.rule}, file name") for each in self._all.analyze(spaced))
             found += beside(found, in_names)
