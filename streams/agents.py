@@ -32,7 +32,6 @@ from streams.redaction.sealing import Sealer
 from streams.reentry import origin_of
 from streams.registry import codec_of
 from streams.runners import Batch, RawRecord
-from streams.runners.curate import CurateRunner
 from streams.runners.dead_letters import DeadLetters
 from streams.settings import Settings
 from streams.stages.redact import EARLIEST_OCCURRED_AT
@@ -233,13 +232,17 @@ class _AgentWorker:
             settings.topic("deadletter"), codec, Sealer(settings.deadletter_public_keys), settings.topic_partitions
         )
         ids = topic_ids(settings, self._topics)
+        runner: Runner
+        # What one of them needs takes seconds and 100 to 200 MB to load: Presidio and spaCy here, SciPy there.
         if self._store is not None:
-            return CurateRunner(settings, codec, self._store, hasher, letters, ids)
-        # Presidio and spaCy take seconds and 200 MB to load: only where they are used.
-        from streams.redaction import configured
-        from streams.runners.redact import RedactRunner
+            from streams.runners.curate import CurateRunner
 
-        runner = RedactRunner(settings, codec, configured.redactor(settings, hasher), hasher, letters, ids)
+            runner = CurateRunner(settings, codec, self._store, hasher, letters, ids)
+        else:
+            from streams.redaction import configured
+            from streams.runners.redact import RedactRunner
+
+            runner = RedactRunner(settings, codec, configured.redactor(settings, hasher), hasher, letters, ids)
         gc.freeze()  # what was loaded stays: the collector need not look at it again with every batch
         return runner
 

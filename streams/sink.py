@@ -11,6 +11,7 @@ the Kafka side.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -386,6 +387,7 @@ def serve(settings: Settings, report: bool = False, intake: Callable[..., Intake
         sink = _await_lake(settings, health, intake)
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: sink.stop())
+        gc.freeze()  # what was loaded stays: the collector need not look at it again
         done = sink.run()
     finally:
         stop_serving()
