@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "sink": "Role: from Kafka into the lake.",
     "stage": "One stage as a filter, NDJSON in and out.",
     "lake": "Tables and views, SQL over them, reconciliation, leak audit.",
+    "deadletter": "What could not be processed: list, show, send again, purge.",
     "keys": "The collector's API keys, and the key pair for dead letters.",
     "topics": "Create or check Kafka's topics.",
     "doctor": "What is configured, what answers, what is wrong, and the mend.",

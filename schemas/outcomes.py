@@ -99,7 +99,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class SealedCopy(Struct, frozen=True):
-    """The original record in a libsodium sealed box that only the holder of key `key_id` can open."""
+    """The key of a letter's original, in a libsodium sealed box that only the holder of key `key_id` can open."""
 
     key_id: str
     box: bytes
@@ -108,7 +108,10 @@ class SealedCopy(Struct, frozen=True):
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A record that could not be processed: a clear index without any value, beside the sealed original.
 
-    `event_hash` is a keyed hash of tenant and event id where the record could be read that far.
+    `entry` is where the stage read it, `topic` the topic that it first came in by: a raw one for letters of `redact`.
+    `event_hash` is a keyed hash of tenant and event id where the record could be read that far. `attempts` counts this
+    one. `original` is encrypted under the key that `sealed` has for each recipient; None in the oldest letters, whose
+    boxes hold the original itself. `size_bytes` is the original's.
     """
 
     entry: Position
@@ -121,3 +124,5 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     schema_id: str | None = None
     attempts: int = 1
     sealed: tuple[SealedCopy, ...] = ()
+    size_bytes: int = 0
+    original: bytes | None = None

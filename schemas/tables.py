@@ -87,6 +87,22 @@ DEAD_LETTERS: Final = Table(
     ("entry_topic_id", "entry_partition", "entry_offset"),
     "Records that could not be processed: an index in clear, the original sealed.",
 )
+REPLAYS: Final = Table(
+    "dead_letter_replays",
+    pa.schema(
+        [
+            ("day", pa.date32()),
+            *_ENTRY,
+            ("sent_at", TIMESTAMP),
+            ("again_topic", pa.string()),
+            *((f"again_{name.removeprefix('entry_')}", kind) for name, kind in _ENTRY),
+        ]
+    ),
+    ("entry_topic_id", "entry_partition", "entry_offset", "sent_at"),
+    "Dead letters that were sent again: which (its entry), when, to which topic, and where they came in again.",
+)
+"""Kept by `millrace deadletter`: the sink knows nothing of it. The last three are NULL until the position is known."""
+
 TABLES: Final[Mapping[str, Table]] = {table.name: table for table in (EVENTS, SAMPLES, REJECTED, DEAD_LETTERS)}
 
 Row = dict[str, Any]

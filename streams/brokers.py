@@ -22,6 +22,7 @@ from streams.errors import BrokerUnavailable, DeliveryFailed, SettingError
 from streams.metrics import Health
 from streams.reentry import Headers
 from streams.settings import Settings
+from streams.waiting import await_answer, holds_within
 
 EMBEDDED_PARTITIONS: Final = 4
 """librdkafka's mock cluster creates every topic with this many."""
@@ -36,7 +37,7 @@ RETENTION_MS: Final[Mapping[str, int]] = {
     "redacted": 7 * _DAY_MS,
     "replay": 7 * _DAY_MS,
     "curated": 7 * _DAY_MS,
-    "deadletter": 30 * _DAY_MS,
+    "deadletter": 30 * _DAY_MS,  # unless `deadletter_days` says otherwise
 }
 """Topic → how long Kafka keeps it."""
 
@@ -94,13 +95,21 @@ def producer_config(settings: Settings) -> dict[str, str | int | float | bool]:
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
         "linger.ms": 5,
-        "message.max.bytes": largest_record_bytes(settings),
+        "message.max.bytes": largest_letter_bytes(settings),
     }
 
 
 def largest_record_bytes(settings: Settings) -> int:
     """Room for one event and its seal or its sample, which repeats the texts."""
     return max(12_582_912, 3 * settings.max_event_bytes)
+
+
+def largest_letter_bytes(settings: Settings) -> int:
+    """Room for whatever Kafka took, sealed: a full record that does not compress any more, its index and its keys.
+
+    Twice as much as that needs, for a record that came in a batch which its producer had compressed better than we do.
+    """
+    return 2 * largest_record_bytes(settings)
 
 
 class GaplessProducer:
@@ -110,28 +119,45 @@ class GaplessProducer:
     `deliver` waits. For one thread at a time.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, waiting: Callable[[float], None] = lambda _: None) -> None:
+        """`waiting` is called while a delivery waits for Kafka, with the seconds since Kafka last took a record."""
+        self._waiting = waiting
         self._producer = Producer(
             {**producer_config(settings), "enable.gapless.guarantee": True, "message.timeout.ms": 0},
             logger=LOGGER,
         )
 
-    def deliver(self, records: Iterable[Outgoing]) -> None:
-        """Produce the records and return when every one is acknowledged. Raises `DeliveryFailed`."""
+    def deliver(self, records: Iterable[Outgoing], located: Callable[[int, int, int], None] | None = None) -> None:
+        """Produce the records and return when every one is acknowledged. Raises `DeliveryFailed`.
+
+        `located` is called for each: the how manieth it is, from 0, and the partition and offset that it got.
+        """
         failures: list[KafkaError] = []
         left = 0
+        self._taken_at = time.monotonic()
 
         def report(error: KafkaError | None, _message: Message) -> None:
             nonlocal left
             left -= 1
+            self._taken_at = time.monotonic()
             if error is not None:
                 failures.append(error)
 
-        for record in records:
+        def reporting(
+            index: int, tell: Callable[[int, int, int], None]
+        ) -> Callable[[KafkaError | None, Message], None]:
+            def report_place(error: KafkaError | None, message: Message) -> None:
+                report(error, message)
+                if error is None:
+                    tell(index, message.partition() or 0, message.offset() or 0)
+
+            return report_place
+
+        for index, record in enumerate(records):
             left += 1
-            self._produce(record, report)
+            self._produce(record, report if located is None else reporting(index, located))
         while left > 0 and not failures:
-            self._producer.poll(0.1)
+            self._poll()
         if failures:
             raise DeliveryFailed(f"Kafka refused a record for good: {failures[0].name()}")
 
@@ -148,9 +174,13 @@ class GaplessProducer:
                 )
                 return
             except BufferError:
-                self._producer.poll(0.1)
+                self._poll()
             except KafkaException as exc:
                 raise DeliveryFailed(f"Kafka refused a record for good: {exc.args[0].name()}") from exc
+
+    def _poll(self) -> None:
+        self._producer.poll(0.1)
+        self._waiting(time.monotonic() - self._taken_at)
 
 
 class TopicProblem(NamedTuple):
@@ -167,6 +197,23 @@ def topics(settings: Settings) -> dict[str, str]:
     return names | {topic: "events" for topic in settings.tenant_of_source if topic not in names}
 
 
+def read_by(settings: Settings, agent: str) -> list[str]:
+    """The topics that an agent reads. An embedded run has no overflow: there `redact` reads what comes in again."""
+    sources, reentry = [*settings.tenant_of_source], settings.topic("reentry")
+    if agent == "redact":
+        return [*sources, reentry] if settings.embedded_topic_ids else sources
+    return [reentry] if agent == "overflow" else [settings.topic("redacted"), settings.topic("replay")]
+
+
+def retention_ms(settings: Settings, name: str) -> int:
+    """How long Kafka keeps one of `RETENTION_MS`."""
+    return settings.deadletter_days * _DAY_MS if name == "deadletter" else RETENTION_MS[name]
+
+
+def _largest_bytes(settings: Settings, name: str) -> int:
+    return largest_letter_bytes(settings) if name == "deadletter" else largest_record_bytes(settings)
+
+
 def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing and return their names. Raises `BrokerUnavailable`."""
     admin = _admin(settings)
@@ -177,8 +224,8 @@ def create_topics(settings: Settings) -> list[str]:
             num_partitions=settings.topic_partitions,
             replication_factor=settings.topic_replication,
             config={
-                "retention.ms": str(RETENTION_MS[name]),
-                "max.message.bytes": str(largest_record_bytes(settings)),
+                "retention.ms": str(retention_ms(settings, name)),
+                "max.message.bytes": str(_largest_bytes(settings, name)),
                 "cleanup.policy": "delete",
                 # When the broker took a raw event, whatever its producer's clock says: retention and lineage go by it.
                 "message.timestamp.type": "LogAppendTime" if name in RAW else "CreateTime",
@@ -202,11 +249,8 @@ def create_topics(settings: Settings) -> list[str]:
 
 def _await_visible(admin: AdminClient, names: Iterable[str]) -> None:
     """Return once the brokers show new topics: the controller has them some time before."""
-    deadline = time.monotonic() + _VISIBLE_S
-    while missing := set(names) - set(_existing(admin)):
-        if time.monotonic() > deadline:
-            raise BrokerUnavailable(f"topics were created and do not show: {', '.join(sorted(missing))}")
-        time.sleep(0.05)
+    if not holds_within(lambda: set(names) <= _existing(admin).keys(), _VISIBLE_S):
+        raise BrokerUnavailable(f"topics were created and do not show: {', '.join(sorted(names))}")
 
 
 def check_topics(settings: Settings) -> list[TopicProblem]:
@@ -230,10 +274,19 @@ def check_topics(settings: Settings) -> list[TopicProblem]:
             problems.append(
                 TopicProblem(resource.name, "keeps its producers' clocks", "set message.timestamp.type=LogAppendTime")
             )
-        largest = int(config["max.message.bytes"].value)
-        if largest < largest_record_bytes(settings):
-            problem = f"max.message.bytes {largest} is below {largest_record_bytes(settings)}"
-            problems.append(TopicProblem(resource.name, problem, "raise it"))
+        name = topics(settings)[resource.name]
+        largest, needed = int(config["max.message.bytes"].value), _largest_bytes(settings, name)
+        if largest < needed:
+            problems.append(
+                TopicProblem(resource.name, f"max.message.bytes {largest} is below {needed}", f"raise it to {needed}")
+            )
+        if name in RAW and largest > largest_letter_bytes(settings):
+            problem = f"max.message.bytes {largest} is more than a dead letter can hold"
+            problems.append(TopicProblem(resource.name, problem, f"lower it to {needed}, or raise MAX_EVENT_BYTES"))
+        kept_ms, wanted_ms = int(config["retention.ms"].value), retention_ms(settings, name)
+        if name == "deadletter" and kept_ms != wanted_ms:
+            problem = f"retention.ms {kept_ms} is not MILLRACE_DEADLETTER_DAYS"
+            problems.append(TopicProblem(resource.name, problem, f"set retention.ms={wanted_ms}"))
     return problems
 
 
@@ -256,39 +309,50 @@ def await_topics(settings: Settings, health: Health) -> None:
     """Return once Kafka answers and has all topics; says what it waits for. An embedded broker makes them on use."""
     if settings.embedded_topic_ids:
         return
-    wait_s = 0.5
-    while True:
-        try:
-            missing = sorted(set(topics(settings)) - set(_existing(_admin(settings))))
-            if not missing:
-                return
-            problem = f"topics are missing, run `millrace topics create`: {', '.join(missing)}"
-        except BrokerUnavailable as exc:
-            problem = str(exc)
-        health.not_ready(problem)
-        LOGGER.warning("waiting for Kafka", extra={"fields": {"problem": problem, "wait_s": wait_s}})
-        time.sleep(wait_s)
-        wait_s = min(10.0, wait_s * 2)
+
+    def look() -> None:
+        missing = sorted(topics(settings).keys() - _existing(_admin(settings)).keys())
+        if missing:
+            raise BrokerUnavailable(f"topics are missing, run `millrace topics create`: {', '.join(missing)}")
+
+    await_answer(look, "Kafka", health, LOGGER)
 
 
 class GroupProgress:
     """How far a consumer group has committed, seen from outside of it."""
 
-    def __init__(self, settings: Settings, group: str) -> None:
+    def __init__(self, settings: Settings, group: str, timeout_s: float = 30.0) -> None:
+        """`timeout_s`: how long each answer of Kafka may take."""
+        self._timeout_s = timeout_s
         self._consumer = Consumer(
             {**client_config(settings), "group.id": group, "enable.auto.commit": False}, logger=LOGGER
         )
 
-    def behind(self, topic: str, partitions: int) -> int:
-        """Records of a topic that the group has not committed yet. Raises `BrokerUnavailable`."""
+    def behind(self, topic: str, partitions: int | None = None) -> int:
+        """Records of a topic that the group has not committed yet. Raises `BrokerUnavailable`.
+
+        `partitions` is how many the topic has, if known.
+        """
+        count = self._partitions_of(topic) if partitions is None else partitions
+        left = self.left([(topic, index) for index in range(count)])
+        return sum(high - next_offset for next_offset, high in left.values())
+
+    def left(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
+        """(topic, partition) → the offset that the group reads next, and the one that Kafka will give next.
+
+        What an open transaction holds back is not there yet. Raises `BrokerUnavailable`.
+        """
+        found = {}
+        wanted = [TopicPartition(*each) for each in partitions]
         try:
-            count = 0
-            for committed in self._committed(topic, partitions):
-                low, high = self._consumer.get_watermark_offsets(committed, timeout=30)
-                count += high - max(committed.offset, low)
-            return count
+            if not wanted:
+                self._consumer.list_topics(timeout=self._timeout_s)  # it shall raise all the same
+            for committed in self._consumer.committed(wanted, timeout=self._timeout_s) if wanted else ():
+                low, high = self._consumer.get_watermark_offsets(committed, timeout=self._timeout_s)
+                found[(committed.topic, committed.partition)] = (max(committed.offset, low), high)
         except KafkaException as exc:
             raise BrokerUnavailable(exc.args[0].str()) from exc
+        return found
 
     def done(self, topic: str, partitions: int) -> int:
         """Records of a topic that the group has committed. Raises `BrokerUnavailable`."""
@@ -297,9 +361,15 @@ class GroupProgress:
         except KafkaException as exc:
             raise BrokerUnavailable(exc.args[0].str()) from exc
 
+    def _partitions_of(self, topic: str) -> int:
+        try:
+            return len(self._consumer.list_topics(topic, timeout=self._timeout_s).topics[topic].partitions)
+        except KafkaException as exc:
+            raise BrokerUnavailable(exc.args[0].str()) from exc
+
     def _committed(self, topic: str, partitions: int) -> list[TopicPartition]:
         wanted = [TopicPartition(topic, index) for index in range(partitions)]
-        return list(self._consumer.committed(wanted, timeout=30))
+        return list(self._consumer.committed(wanted, timeout=self._timeout_s))
 
     def close(self) -> None:
         """Let go of the connection."""

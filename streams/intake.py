@@ -44,12 +44,16 @@ _FETCH_S: Final = 1.0
 SLICE: Final = 100
 """Records in one event, at most, and records after which other tasks and partitions get a turn."""
 
+_SLICES: Final = 4
+"""A slice weighs that part of a batch at most, or is one record: so a batch is too heavy by no more."""
+
 
 class Limits(NamedTuple):
-    """How much an agent takes at once; as much again may wait for it."""
+    """How much an agent takes at once, as much again may wait for it; and how long it may take to end that."""
 
     records: int
     bytes: int
+    drain_s: float = 25.0
 
 
 class Fetched(NamedTuple):
@@ -68,11 +72,12 @@ async def batches(stream: Any, limits: Limits, within_s: float) -> AsyncIterator
     """Events of an agent's stream, up to the limits or until `within_s` after the first; nothing is acknowledged.
 
     An event's value is a slice of a partition: records of aiokafka, in offset order. Acknowledged, all of it is.
+    There are no more batches once the app was told to stop.
     """
     consumer: Consumer = stream.app.consumer
     queue = aiter(stream.channel).queue
     loop = asyncio.get_running_loop()
-    while True:
+    while not stream.app.should_stop:
         events: list[EventT[Any]] = []
         records = weight = 0
         deadline: float | None = None
@@ -297,11 +302,12 @@ class Consumer(driver.Consumer):
         return committed
 
     async def wait_empty(self) -> None:
-        """Wait for what agents hold, as long as Kafka would wait for us in a rebalance, and commit.
+        """Wait for what agents hold and commit: in a rebalance as long as Kafka waits for us, at the end for `drain_s`.
 
         Faust waits for ever: also for a batch that its agent gave up.
         """
-        deadline = self.loop.time() + self.app.conf.broker_rebalance_timeout
+        rebalance_s = self.app.conf.broker_rebalance_timeout
+        deadline = self.loop.time() + (self._limits.drain_s if self.app.should_stop else rebalance_s)
         while self._unacked_messages and not self.should_stop and self.loop.time() < deadline:
             await self._wait_for_ack(timeout=1.0)
             self._clean_unacked_messages()
@@ -312,6 +318,19 @@ class Consumer(driver.Consumer):
         while self._commit_fut is not None:
             await self.maybe_wait_for_commit_to_finish()
         await super().commit_and_end_transactions()
+
+    def give_up(self, events: Iterable[EventT[Any]]) -> None:
+        """Wait no longer for what an agent took and will not acknowledge."""
+        for event in events:
+            self._unacked_messages.discard(event.message)
+        notify(self._waiting_for_ack)
+
+    def waiting(self) -> int:
+        """Records that no agent has taken yet, as far as the last fetches told."""
+        count = self._queued_records
+        for tp, ledger in list(self._ledgers.items()):
+            count += max(0, (self.highwater(tp) or 0) - (ledger.next or 0))
+        return max(0, count)
 
     # -- the intake
 
@@ -366,7 +385,7 @@ class Consumer(driver.Consumer):
             if tp not in self._lanes and not self._open_lane(tp):
                 return False
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-        for tp, records in slices(fetched.records, self._limits.bytes):
+        for tp, records in slices(fetched.records, self._limits.bytes // _SLICES):
             await self.app.producer.buffer.wait_until_ebb()
             await asyncio.sleep(0)
             while self._epoch == epoch and not self._has_room():

@@ -35,6 +35,7 @@ REDACTION_MEMO: Final = Counter("millrace_redaction_memo", "Texts seen before by
 AUDIT_CHARS: Final = Counter("millrace_audit_chars", "Characters of redacted text that the leak audit read.")
 AUDIT_FINDINGS: Final = Counter("millrace_audit_findings", "What the leak audit found in redacted text.", ("kind",))
 AUDIT_FAILED: Final = Counter("millrace_audit_failed", "Events whose leak audit failed; they went on their way.")
+DIVERTED: Final = Counter("millrace_diverted", "Hot events sent to the overflow lane, by what is hot.", ("by",))
 LAG: Final = Gauge("millrace_lag", "Records not consumed yet.", ("topic", "partition"))
 COMMIT_SECONDS: Final = Histogram("millrace_commit_seconds", "One table commit.", ("table",), buckets=_SECONDS)
 ROWS: Final = Counter("millrace_rows", "Rows committed.", ("table",))
@@ -60,27 +61,37 @@ def _samples(counter: Counter) -> list[Sample]:
 
 
 class Health:
-    """Whether a role is ready to work; `/readyz` shows it. Safe for several threads."""
+    """Whether a role is ready to work; `/readyz` shows it. Safe for several threads.
+
+    Who watches one `part` of the role says so; it is ready when no part has a problem.
+    """
 
     def __init__(self) -> None:
-        self._problem: str | None = "starting"
+        self._problems: dict[str, str] = {"role": "starting"}
 
-    def ready(self) -> None:
-        """The role works."""
-        self._problem = None
+    def ready(self, part: str = "role") -> None:
+        """The part works."""
+        self._problems.pop(part, None)
 
-    def not_ready(self, problem: str) -> None:
-        """The role cannot work now; `problem` is shown and must not hold values from events."""
-        self._problem = problem
+    def not_ready(self, problem: str, part: str = "role") -> None:
+        """The part cannot work now; `problem` is shown and must not hold values from events."""
+        self._problems[part] = problem
+
+    def has(self, part: str) -> bool:
+        """Whether the part has a problem."""
+        return part in self._problems
 
     @property
     def problem(self) -> str | None:
         """What is in the way; None when ready."""
-        return self._problem
+        return next(iter(list(self._problems.values())), None)
 
 
 def serve(host: str, port: int, health: Health) -> Callable[[], None]:
-    """Serve `/metrics`, `/healthz`, `/readyz` from a thread; port 0 serves nothing. Returns what stops it."""
+    """Serve `/metrics`, `/healthz`, `/readyz` from a thread; port 0 serves nothing. Returns what stops it.
+
+    `/healthz` says 200 as long as there is a process: one that has stalled ends itself. `/readyz` says why not.
+    """
     if port == 0:
         return lambda: None
 

@@ -49,6 +49,11 @@ class OffsetLedger:
         return self._position
 
     @property
+    def next(self) -> int | None:
+        """One past the last offset that was delivered or passed over; None while none is known."""
+        return self._next
+
+    @property
     def open(self) -> int:
         """How many offsets were delivered and not acknowledged."""
         return len(self._open)

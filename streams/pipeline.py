@@ -6,6 +6,8 @@ whole way of an event with it.
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import signal
 import socket
@@ -22,11 +24,22 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from streams.brokers import GroupProgress
-from streams.errors import BrokerUnavailable, StreamError
+from streams.brokers import GroupProgress, read_by
+from streams.errors import BrokerUnavailable, SettingError, StreamError
 from streams.settings import PREFIX, Settings, environment
 from streams.sink_report import SinkReport
+from streams.waiting import Backoff, holds_within
 
+LOGGER: Final = logging.getLogger("millrace.pipeline")
+RESTART_S: Final = 1.0
+MOST_RESTART_S: Final = 30.0
+"""Between these many seconds pass before a process that ended is started again."""
+QUICK_S: Final = 30.0
+"""A process that ends within so long of its start ended soon: loading takes some seconds of it."""
+QUICK_ENDS: Final = 5
+"""So often in a row a process may end soon."""
+_KILL_S: Final = 5.0
+"""A child has `drain_s` to stop, and this to end."""
 _POLL_S: Final = 0.1
 _STOP_S: Final = 60.0
 _LOG_TAIL_BYTES: Final = 4_000
@@ -37,6 +50,7 @@ class Role(StrEnum):
 
     REDACT = "redact"
     CURATE = "curate"
+    OVERFLOW = "overflow"
     SINK = "sink"
 
     @property
@@ -122,7 +136,7 @@ class Process:
         return self._report.read_bytes().splitlines()[-1]
 
     def kill(self) -> None:
-        """SIGKILL it."""
+        """SIGKILL it, if it still runs."""
         self._child.kill()
         self._child.wait()
 
@@ -134,24 +148,73 @@ class Process:
         return self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
 
 
-class Pipeline:
-    """redact, curate and sink as child processes over one set of settings."""
+class Processes(tuple[Process, ...]):
+    """All processes of one role; what is asked of them is asked of each."""
 
-    def __init__(self, settings: Settings, logs: Path) -> None:
+    __slots__ = ()
+
+    @property
+    def pid(self) -> int:
+        """The first one's."""
+        return self[0].pid
+
+    @property
+    def url(self) -> str:
+        """The first one's."""
+        return self[0].url
+
+    @property
+    def alive(self) -> bool:
+        """Whether all still run."""
+        return all(process.alive for process in self)
+
+    def ready(self) -> bool:
+        """Whether all are. Raises `ProcessDied`."""
+        return all(process.ready() for process in self)
+
+    def check(self) -> None:
+        """Raise `ProcessDied` if one ended by itself."""
+        for process in self:
+            process.check()
+
+    def kill(self) -> None:
+        """SIGKILL them."""
+        for process in self:
+            process.kill()
+
+    def signal(self, signum: int) -> None:
+        """Send them a signal, e.g. SIGSTOP."""
+        for process in self:
+            process.signal(signum)
+
+
+class Pipeline:
+    """The roles as child processes over one set of settings, with so many `processes` each of redact and curate."""
+
+    def __init__(self, settings: Settings, logs: Path, processes: int = 1) -> None:
+        """Raises `SettingError` for more processes than the state allows."""
+        check_processes(settings, processes)
         self.settings = settings
         self._logs = logs
-        self.processes: dict[Role, Process] = {}
+        self._counts = {Role.REDACT: processes, Role.CURATE: processes}
+        self.processes: dict[Role, Processes] = {}
         self._landed = 0
         self._progress = {role: GroupProgress(settings, f"{settings.topic_prefix}-{role}") for role in Role}
 
-    def start(self, roles: Sequence[Role] = tuple(Role)) -> None:
-        """Start the roles; one that ran before must have ended."""
-        for role in roles:
-            self.processes[role] = Process(role, self.settings, self._logs / f"{role}.log")
+    def start(self, roles: Sequence[Role] | None = None) -> None:
+        """Start the roles, by default all; one that ran before must have ended."""
+        for role in self.roles if roles is None else roles:
+            logs = [f"{role}.log", *(f"{role}-{number}.log" for number in range(2, self._counts.get(role, 1) + 1))]
+            self.processes[role] = Processes(Process(role, self.settings, self._logs / log) for log in logs)
+
+    @property
+    def roles(self) -> Sequence[Role]:
+        """Those that there are: an embedded run has no overflow."""
+        return [role for role in Role if role is not Role.OVERFLOW or not self.settings.embedded_topic_ids]
 
     def await_ready(self, deadline_s: float = 120.0) -> None:
         """Return when every role is ready. Raises `ProcessDied`, `StalledError`."""
-        wait_until(lambda: all(process.ready() for process in self.processes.values()), deadline_s, "ready roles")
+        wait_until(lambda: all(each.ready() for each in self.processes.values()), deadline_s, "ready roles")
 
     def landed(self) -> int:
         """About how many events are through: seen by `curate`, and in the sink's committed rows.
@@ -168,13 +231,14 @@ class Pipeline:
 
     def drained(self) -> bool:
         """Whether everything that was produced before the call has become rows. Raises `ProcessDied`."""
-        for process in self.processes.values():
-            process.check()
+        for processes in self.processes.values():
+            processes.check()
         try:
             return (
-                all(self._progress[Role.REDACT].behind(topic, self._partitions) == 0 for topic in self._sources)
-                and self._behind(Role.CURATE, "redacted", "replay") == 0
-                and self._behind(Role.SINK, "redacted", "curated", "deadletter") == 0
+                self._behind(Role.REDACT, *read_by(self.settings, "redact")) == 0
+                and self._behind(Role.OVERFLOW, *read_by(self.settings, "overflow")) == 0
+                and self._behind(Role.CURATE, *read_by(self.settings, "curate")) == 0
+                and self._behind(Role.SINK, *map(self.settings.topic, ("redacted", "curated", "deadletter"))) == 0
             )
         except BrokerUnavailable:
             return False
@@ -185,26 +249,25 @@ class Pipeline:
 
     def stop(self) -> Reports:
         """Stop the agents, then the sink, and return what they did. Raises `ProcessDied`."""
-        reports: dict[Role, bytes] = {}
-        for roles in ((Role.REDACT, Role.CURATE), (Role.SINK,)):
+        reports: dict[Role, list[bytes]] = {}
+        agents = [role for role in self.processes if role is not Role.SINK]
+        for roles in (agents, [Role.SINK]):
             for role in roles:
                 self.processes[role].signal(signal.SIGTERM)
-            reports |= {role: self.processes[role].stopped() for role in roles}
+            reports |= {role: [process.stopped() for process in self.processes[role]] for role in roles}
         self.close()
-        return Reports(
-            msgspec.json.decode(reports[Role.SINK], type=SinkReport),
-            {
-                f"{role}.{stage}": spent
-                for role in (Role.REDACT, Role.CURATE)
-                for stage, spent in msgspec.json.decode(reports[role], type=AgentReport).stage_seconds.items()
-            },
-        )
+        sink = [msgspec.json.decode(report, type=SinkReport) for report in reports.pop(Role.SINK)]
+        seconds: dict[str, float] = {}
+        for role, of_role in reports.items():
+            for report in of_role:
+                for stage, spent in msgspec.json.decode(report, type=AgentReport).stage_seconds.items():
+                    seconds[f"{role}.{stage}"] = seconds.get(f"{role}.{stage}", 0.0) + spent
+        return Reports(functools.reduce(SinkReport.merged, sink), seconds)
 
     def close(self) -> None:
         """Kill what still runs and let go of connections."""
-        for process in self.processes.values():
-            if process.alive:
-                process.kill()
+        for processes in self.processes.values():
+            processes.kill()
         for progress in self._progress.values():
             progress.close()
         self._progress = {}
@@ -213,44 +276,100 @@ class Pipeline:
     def _partitions(self) -> int:
         return self.settings.topic_partitions
 
-    @property
-    def _sources(self) -> Sequence[str]:
-        return [*self.settings.tenant_of_source, self.settings.topic("reentry")]
-
     def _done(self, role: Role, topic: str) -> int:
         return self._progress[role].done(topic, self._partitions)
 
-    def _behind(self, role: Role, *names: str) -> int:
-        progress = self._progress[role]
-        return sum(progress.behind(self.settings.topic(name), self._partitions) for name in names)
+    def _behind(self, role: Role, *topics: str) -> int:
+        if role not in self.roles:
+            return 0
+        return sum(self._progress[role].behind(topic, self._partitions) for topic in topics)
+
+
+def check_processes(settings: Settings, curate: int) -> None:
+    """Raise `SettingError` for more processes of curate than the state allows."""
+    if settings.state_file and curate > 1:
+        mend = f"is for one process of curate, not {curate}: use Redis (MILLRACE_REDIS_URL)"
+        raise SettingError("MILLRACE_STATE_FILE", settings.state_file, mend)
+
+
+class Supervised:
+    """One child of `supervise`: started again when it ends, with growing pauses."""
+
+    def __init__(self, role: Role, settings: Settings) -> None:
+        self.role = role
+        self._environ = _environ(settings)
+        self._pauses = Backoff(RESTART_S, MOST_RESTART_S)
+        self._quick = 0
+        self._start_at = 0.0
+        self._started_at = 0.0
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def look(self, now_s: float) -> int | None:
+        """Start it if it is due; its status once it has ended soon after its start `QUICK_ENDS` times in a row."""
+        if self.child is None:
+            if now_s >= self._start_at:
+                self.child = subprocess.Popen(self.role.command, env=self._environ, start_new_session=True)
+                self._started_at = now_s
+            return None
+        status = self.child.poll()
+        if status is None:
+            return None
+        self.child = None
+        if now_s - self._started_at >= QUICK_S:
+            self._quick = 0
+            self._pauses.reset()
+        self._quick += 1
+        wait_s = self._pauses.next_s()
+        self._start_at = now_s + wait_s
+        fields = {"role": self.role.value, "status": status, "ended_soon": self._quick, "wait_s": round(wait_s, 1)}
+        if self._quick >= QUICK_ENDS:
+            LOGGER.critical("a process keeps ending soon after its start: giving up", extra={"fields": fields})
+            return abs(status) or 1
+        LOGGER.error("a process ended and is started again", extra={"fields": fields})
+        return None
 
 
 def supervise(roles: Sequence[Role], settings: Settings, until: Sequence[signal.Signals]) -> int:
-    """Run roles as children that log to our stderr until a signal of `until` or until one ends; 0 if all ended well."""
+    """Run roles as children that log to our stderr until a signal of `until`, and start again whichever ends.
+
+    Returns 0 if all ended well; the status of one that keeps ending soon after its start, or that did not stop well.
+    A second signal kills all at once. The n-th role serves its metrics on `metrics_port` + n.
+    """
     stop = threading.Event()
+    ports = [settings.metrics_port and settings.metrics_port + number for number in range(len(roles))]
+    children = [
+        Supervised(role, msgspec.structs.replace(settings, metrics_port=port))
+        for role, port in zip(roles, ports, strict=True)
+    ]
+
+    def told(signum: int, _frame: object) -> None:
+        if stop.is_set():
+            for each in children:
+                if each.child is not None:
+                    each.child.kill()
+            os._exit(128 + signum)
+        stop.set()
+
     for signum in until:
-        signal.signal(signum, lambda *_: stop.set())
-    children = []
-    for index, role in enumerate(roles):
-        port = settings.metrics_port and settings.metrics_port + index
-        own = msgspec.structs.replace(settings, metrics_port=port)
-        children.append(subprocess.Popen(role.command, env=_environ(own), start_new_session=True))
-    while not stop.wait(_POLL_S) and all(child.poll() is None for child in children):
-        pass
-    for child in children:
-        if child.poll() is None:
-            child.terminate()
-    statuses = [child.wait() for child in children]
-    return next((abs(status) for status in statuses if status), 0 if stop.is_set() else 1)
+        signal.signal(signum, told)
+    failed = None
+    while failed is None and not stop.wait(_POLL_S):
+        now_s = time.monotonic()
+        failed = next((status for each in children if (status := each.look(now_s)) is not None), None)
+    left = [each.child for each in children if each.child is not None]
+    for child in left:
+        child.terminate()
+    holds_within(lambda: all(child.poll() is not None for child in left), settings.drain_s + _KILL_S)
+    for child in left:
+        child.kill()
+    statuses = [abs(child.wait()) for child in left]
+    return failed or next((status for status in statuses if status), 0)
 
 
 def wait_until(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
     """Return when the condition holds. Raises `StalledError` naming `what` after the deadline."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        if time.monotonic() > end:
-            raise StalledError(f"waited {deadline_s:.0f} s for {what}")
-        time.sleep(_POLL_S)
+    if not holds_within(condition, deadline_s):
+        raise StalledError(f"waited {deadline_s:.0f} s for {what}")
 
 
 def _environ(settings: Settings) -> Mapping[str, str]:

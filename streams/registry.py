@@ -12,7 +12,9 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from schemas.codec import Codec, newest_schemas
 from schemas.errors import IncompatibleSchemaError, UnknownSchemaError
 from streams.errors import RegistryUnavailable
+from streams.metrics import Health
 from streams.settings import Settings
+from streams.waiting import await_answer
 
 COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
 LOGGER: Final = logging.getLogger("millrace.registry")
@@ -94,7 +96,7 @@ class RegistryClient:
         return f"{self._prefix}.{subject}-value"
 
 
-def codec_of(settings: Settings) -> Codec:
+def codec_of(settings: Settings, health: Health | None = None) -> Codec:
     """The codec that the settings ask for. With a registry its schemas are registered and checked first.
 
     Waits for a registry that is away. Raises `IncompatibleSchemaError` where it refuses a schema.
@@ -102,12 +104,5 @@ def codec_of(settings: Settings) -> Codec:
     if not settings.schema_registry_url:
         return Codec()
     client = RegistryClient(settings.schema_registry_url, settings.topic_prefix)
-    wait_s = 0.5
-    while True:
-        try:
-            client.register()
-            return Codec(client)
-        except RegistryUnavailable as exc:
-            LOGGER.warning("waiting for the schema registry", extra={"fields": {"error": str(exc), "wait_s": wait_s}})
-            time.sleep(wait_s)
-            wait_s = min(30.0, wait_s * 2)
+    await_answer(client.register, "the schema registry", health, LOGGER)
+    return Codec(client)

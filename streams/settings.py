@@ -65,11 +65,23 @@ class Settings(Struct, frozen=True, kw_only=True):
     deadletter_public_keys: Annotated[
         tuple[str, ...], _says("base64 X25519 public keys to which dead letters are sealed")
     ] = ()
+    deadletter_days: Annotated[
+        Positive, _says("days for which dead letters are kept, in Kafka and by `millrace deadletter purge` in the lake")
+    ] = 30
     batch_events: Annotated[Positive, _says("events that an agent takes at once")] = 500
     batch_bytes: Annotated[
         Positive, _says("bytes of events that an agent takes at once; as much again may wait for it")
-    ] = 16_777_216
+    ] = 4_194_304
     batch_wait_s: Annotated[Seconds, _says("how long an agent waits for a batch to fill")] = 0.1
+    hot_share: Annotated[
+        float,
+        Meta(gt=0, le=1),
+        _says("a tenant or interaction with more than this share of a backlog goes to the overflow lane; 1 is never"),
+    ] = 0.5
+    stall_s: Annotated[
+        Seconds, _says("a role without progress for half as long is not ready, for as long ends and is started again")
+    ] = 120.0
+    drain_s: Annotated[Seconds, _says("how long a role that shall stop may take to end what is in hand")] = 25.0
     max_text_chars: Annotated[Positive, _says("longest text that is redacted; a longer one is dead-lettered")] = 100_000
     redaction_audit_share: Annotated[
         float, Meta(ge=0, le=1), _says("share of events that the leak audit reads after redaction")
@@ -174,8 +186,11 @@ def described() -> dict[str, str]:
     return {name: _description(hint) for name, hint in hints.items()}
 
 
-# Variables that begin like settings but belong to the tests, the local servers and the compose file.
-_NOT_SETTINGS: Final = frozenset({"CACHE", "REQUIRE_SERVICES", "TEST_DATA", "API_KEY", "COLLECTOR_URL"})
+# Variables that begin like settings but belong to the tests, the local servers and the compose file; and the private
+# key, which is no setting, so that no role is handed it.
+_NOT_SETTINGS: Final = frozenset(
+    {"CACHE", "REQUIRE_SERVICES", "TEST_DATA", "API_KEY", "COLLECTOR_URL", "DEADLETTER_PRIVATE_KEY_FILE"}
+)
 
 
 def _named(variable: str, text: str) -> tuple[str | None, str]:

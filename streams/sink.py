@@ -14,8 +14,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import random
-import signal
 import sys
 import threading
 import time
@@ -53,6 +51,8 @@ from streams.settings import Settings
 from streams.sink_intake import Bounds, Intake, Partition, Record
 from streams.sink_report import SinkReport
 from streams.sink_table import SinkTable
+from streams.waiting import Backoff, await_answer
+from streams.watchdog import Watchdog, on_signals
 
 STREAMS: Final[Mapping[str, tuple[Table, ...]]] = {
     "redacted": (EVENTS,),
@@ -69,9 +69,12 @@ WATERMARK_RECORDS: Final = 50_000
 keeps a table that is seldom written from falling below what Kafka holds."""
 OFFSETS_S: Final = 0.5
 """At most that often offsets are committed to Kafka."""
-CLOSE_S: Final = 30.0
-"""How long a sink that shall stop waits for the lake; then it leaves its rows to the next one."""
+CLOSE_SHARE: Final = 0.8
+"""Of `drain_s`: how long a sink that shall stop waits for the lake; then it leaves its rows to the next one."""
+_FIRST_WAIT_S: Final = 0.25
 MAX_WAIT_S: Final = 10.0
+STEP: Final = "a round of the sink does not end"
+READING: Final = "records are there, and none is read"
 
 LOGGER: Final = logging.getLogger("millrace.sink")
 
@@ -112,8 +115,10 @@ class Sink:
         codec: Codec,
         health: Health,
         intake: Callable[..., Intake] = Intake,
+        watchdog: Watchdog | None = None,
     ) -> None:
         """`intake` makes the Kafka side. Raises `LakeUnavailable` if a table cannot be opened."""
+        self._watchdog = watchdog or Watchdog(health, settings.stall_s)
         self._settings = settings
         self._codec = codec
         self._health = health
@@ -131,7 +136,7 @@ class Sink:
         self._waiting_since: float | None = None
         self._stalled_since: float | None = None
         self._retry_at = 0.0
-        self._wait_s = 0.0
+        self._pauses = Backoff(_FIRST_WAIT_S, MAX_WAIT_S)
         self._intake = intake(settings, list(self._streams), self._giving_up, self._forget)
 
     def stop(self) -> None:
@@ -151,6 +156,7 @@ class Sink:
 
     def step(self, timeout_s: float = 0.1) -> None:
         """One round, which waits at most `timeout_s` for records. The numbers are the module's."""
+        self._watchdog.beat(STEP)
         records = self._intake.poll(timeout_s)  # a callback in here may drop what waits
         self._undecoded.extend(records)
         self._now = time.monotonic()
@@ -164,12 +170,14 @@ class Sink:
             else:
                 self._go_on()
         self._commit_offsets()  # 5
-        self._show()
+        behind = self._show()
+        if records or not behind or self._stalled_since is not None:
+            self._watchdog.beat(READING)
 
     def close(self) -> None:
         """Commit what waits, then the offsets, and leave the group. Raises `LakeUnavailable` if that failed."""
         self._health.not_ready("stopping")
-        deadline = time.monotonic() + CLOSE_S
+        deadline = time.monotonic() + CLOSE_SHARE * self._settings.drain_s
         try:
             while True:
                 try:
@@ -323,17 +331,17 @@ class Sink:
         if self._stalled_since is None:
             self._stalled_since = self._now
             self._intake.pause()
-        self._wait_s = min(MAX_WAIT_S, max(0.25, self._wait_s * 2))
-        self._retry_at = time.monotonic() + self._wait_s * random.uniform(0.5, 1.0)
+        wait_s = self._pauses.next_s()
+        self._retry_at = time.monotonic() + wait_s
         self._health.not_ready(type(exc).__name__)
-        fields = {"error": type(exc).__name__, "problem": str(exc), "wait_s": self._wait_s}
+        fields = {"error": type(exc).__name__, "problem": str(exc), "wait_s": round(wait_s, 1)}
         LOGGER.warning("waiting for a dependency", extra={"fields": fields})
 
     def _go_on(self) -> None:
         if self._stalled_since is not None:
             LOGGER.info("going on", extra={"fields": {"stalled_s": round(self._now - self._stalled_since, 1)}})
             self._stalled_since = None
-            self._wait_s = 0.0
+            self._pauses.reset()
             self._intake.resume()
         if self._intake.assigned and not self._intake.joining:
             self._health.ready()
@@ -350,12 +358,15 @@ class Sink:
         if news and self._intake.commit(news, wait):
             self._offsets.update(news)
 
-    def _show(self) -> None:
+    def _show(self) -> bool:
+        """Set the gauges; whether Kafka has records for us."""
         received = [table.oldest_received_at for table in self._tables.values() if table.oldest_received_at is not None]
         OLDEST_WAITING.set(max(0.0, time.time() - min(received) / 1e6) if received else 0.0)
         STALLED.set(0.0 if self._stalled_since is None else self._now - self._stalled_since)
-        for one, lag in self._intake.watch().items():
+        lags = self._intake.watch()
+        for one, lag in lags.items():
             metrics.LAG.labels(one.topic, str(one.number)).set(lag)
+        return any(lags.values())
 
     def _tables_of(self, partition: Partition) -> list[SinkTable]:
         return [self._tables[table.name] for table in STREAMS[self._streams[partition.topic]]]
@@ -381,14 +392,22 @@ def _target(table: Table, row: Row, entry: Position, writer: str = "") -> Target
 def serve(settings: Settings, report: bool = False, intake: Callable[..., Intake] = Intake) -> None:
     """Run a sink until SIGTERM or SIGINT. With `report`, the last line on stdout says what was done, as JSON."""
     health = Health()
+    watchdog = Watchdog(health, settings.stall_s)
     stop_serving = metrics.serve(settings.metrics_host, settings.metrics_port, health)
+    sinks: list[Sink] = []
+
+    def stop() -> None:
+        if not sinks:
+            os._exit(0)  # still waiting for a dependency; nothing was begun
+        sinks[0].stop()
+
     try:
+        on_signals(stop, watchdog, settings.drain_s)
+        watchdog.start()
         await_topics(settings, health)
-        sink = _await_lake(settings, health, intake)
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, lambda *_: sink.stop())
+        sinks.append(_await_lake(settings, health, intake, watchdog))
         gc.freeze()  # what was loaded stays: the collector need not look at it again
-        done = sink.run()
+        done = sinks[0].run()
     finally:
         stop_serving()
     if report:
@@ -396,16 +415,8 @@ def serve(settings: Settings, report: bool = False, intake: Callable[..., Intake
         sys.stdout.flush()
 
 
-def _await_lake(settings: Settings, health: Health, intake: Callable[..., Intake]) -> Sink:
+def _await_lake(settings: Settings, health: Health, intake: Callable[..., Intake], watchdog: Watchdog) -> Sink:
     from streams.lake.delta import DeltaLake
 
-    lake, codec = DeltaLake(settings.lake), codec_of(settings)
-    wait_s = 0.5
-    while True:
-        try:
-            return Sink(settings, lake, codec, health, intake)
-        except LakeUnavailable as exc:
-            health.not_ready("LakeUnavailable")
-            LOGGER.warning("waiting for the lake", extra={"fields": {"problem": str(exc), "wait_s": wait_s}})
-            time.sleep(wait_s)
-            wait_s = min(MAX_WAIT_S, wait_s * 2)
+    lake, codec = DeltaLake(settings.lake), codec_of(settings, health)
+    return await_answer(lambda: Sink(settings, lake, codec, health, intake, watchdog), "the lake", health, LOGGER)

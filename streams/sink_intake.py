@@ -26,6 +26,9 @@ CONSUME_RECORDS: Final = 100
 STUCK_S: Final = 30.0
 """A fetch is answered within seconds, or not at all."""
 
+SESSION_S: Final = 10.0
+"""How long Kafka waits for a sink that was killed before another takes its partitions; librdkafka's own is 45 s."""
+
 LOGGER: Final = logging.getLogger("millrace.sink")
 
 
@@ -74,9 +77,13 @@ class Intake:
         self._position: dict[Partition, int] = {}
         self._moved_at: dict[Partition, float] = {}
         self._accepted_gap: dict[Partition, int] = {}
+        self._told: dict[Partition, int] = {}
+        self._refused: set[Partition] = set()
         self._paused = False
-        self._admin = AdminClient(client_config(settings), logger=KAFKA_LOGGER)
-        self._consumer: Any = Consumer({**consumer_config(settings), **(overrides or {})}, logger=KAFKA_LOGGER)
+        self._settings = settings
+        self._admin = self._new_admin()
+        config = {**consumer_config(settings), "on_commit": self._on_commit, **(overrides or {})}
+        self._consumer: Any = Consumer(config, logger=KAFKA_LOGGER)
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -118,6 +125,8 @@ class Intake:
                     {Partition(one.topic, one.partition): answer.result(30).offset for one, answer in answers.items()}
                 )
         except KafkaException as exc:
+            # One that knew the leaders of before a restart may go on asking for them (FENCED_LEADER_EPOCH) for ever.
+            self._admin = self._new_admin()
             raise BrokerUnavailable(f"Kafka does not tell its offsets: {exc.args[0].name()}") from exc
         return {one: Bounds(found[0][one], found[1][one]) for one in partitions}
 
@@ -149,7 +158,11 @@ class Intake:
         self._tell(self._consumer.resume, self._position)
 
     def commit(self, offsets: Mapping[Partition, int], wait: bool) -> bool:
-        """Tell Kafka offsets; whether it took them, or without waiting may take them."""
+        """Tell Kafka offsets; whether it took them, or without waiting may take them.
+
+        Those of a commit that was not waited for and is refused later, in a rebalance say, are told again by `watch`.
+        """
+        self._told.update(offsets)
         try:
             self._consumer.commit(
                 offsets=[TopicPartition(*one, offset) for one, offset in offsets.items()], asynchronous=not wait
@@ -162,8 +175,12 @@ class Intake:
     def watch(self) -> dict[Partition, int]:
         """Records that were not read yet, as far as is known without asking.
 
-        A partition that has some and gives none for `STUCK_S` is read again from the tables' watermarks.
+        A partition that has some and gives none for `STUCK_S` is read again from the tables' watermarks. Offsets that
+        Kafka refused are told again: of a partition that is seldom written no later ones may ever come.
         """
+        if again := {one: self._told[one] for one in self._refused & self._told.keys() & self._position.keys()}:
+            self._refused.clear()
+            self.commit(again, wait=False)
         now = time.monotonic()
         lags = {}
         for one, position in self._position.items():
@@ -181,6 +198,9 @@ class Intake:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient(client_config(self._settings), logger=KAFKA_LOGGER)
 
     def _report(self, error: KafkaError) -> None:
         if error.fatal():
@@ -224,10 +244,16 @@ class Intake:
     def _drop(self, partitions: list[TopicPartition], why: str) -> None:
         mine = [Partition(one.topic, one.partition) for one in partitions]
         self.joining.difference_update(mine)
+        self._refused.difference_update(mine)
         for one in mine:
             self._position.pop(one, None)
+            self._told.pop(one, None)
         self._gone(mine)
         LOGGER.info(why, extra={"fields": {"partitions": [f"{one.topic}/{one.number}" for one in sorted(mine)]}})
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """The answer to a commit; called while polling."""
+        self._refused.update(Partition(one.topic, one.partition) for one in partitions if error or one.error)
 
     def _pause(self, partitions: Iterable[Partition]) -> None:
         self._tell(self._consumer.pause, partitions)
@@ -246,6 +272,8 @@ def consumer_config(settings: Settings) -> dict[str, str | int | float | bool]:
         **client_config(settings),
         "group.id": f"{settings.topic_prefix}-sink",
         "enable.auto.commit": False,
+        "session.timeout.ms": round(SESSION_S * 1_000),
+        "heartbeat.interval.ms": round(SESSION_S * 1_000 / 5),
         "partition.assignment.strategy": "cooperative-sticky",
         "auto.offset.reset": "earliest",  # what Kafka deleted under us shows as a gap, and the alarm is raised
         "fetch.wait.max.ms": 100,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from schemas.events import Position
 from schemas.tables import Table
 from streams.brokers import Outgoing
 from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable
@@ -133,6 +137,18 @@ class FakeTableStore:
     def size(self) -> TableSize:
         shared = self._answering()
         return TableSize(shared.rows.num_rows, shared.version, shared.version, shared.rows.nbytes)
+
+    def purge(self, before: datetime, entries: Collection[Position] = ()) -> int:
+        shared = self._answering()
+        gone = {msgspec.structs.astuple(entry) for entry in entries}
+
+        def stays(row: dict[str, Any]) -> bool:
+            entry = (row["entry_topic_id"], row["entry_partition"], row["entry_offset"])
+            return bool(row["received_at"] >= before) and entry not in gone
+
+        had = shared.rows.num_rows
+        shared.commits = [rows.filter(pa.array(map(stays, rows.to_pylist()), pa.bool_())) for rows in shared.commits]
+        return int(had - shared.rows.num_rows)
 
     def dataset(self) -> ds.Dataset:
         return ds.dataset(self._answering().rows)

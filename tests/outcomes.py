@@ -77,13 +77,20 @@ def outcome(
     )
 
 
-def letter(at: int = 0, entry: Position | None = None, stage: str = "redact") -> DeadLetter:
+def letter(at: int = 0, entry: Position | None = None, stage: str = "redact", **fields: Any) -> DeadLetter:
     """A sealed dead letter of the record at raw offset `at`."""
-    return DeadLetter(
-        entry=Position("raw", 0, at) if entry is None else entry,
-        topic="feedback.events",
-        reason=Reason.UNDECODABLE,
-        stage=stage,
-        received_at=NOW_US + at * 1_000_000,
-        sealed=(SealedCopy("key", b"box"),),
-    )
+    filled: dict[str, Any] = {
+        "entry": Position("raw", 0, at) if entry is None else entry,
+        "topic": "feedback.events",
+        "reason": Reason.UNDECODABLE,
+        "stage": stage,
+        "received_at": NOW_US + at * 1_000_000,
+        "sealed": (SealedCopy("key", b"box"),),
+        "original": b"original",
+    }
+    return DeadLetter(**{**filled, **fields})
+
+
+def copies_of(column: list[dict[str, Any]]) -> tuple[SealedCopy, ...]:
+    """The column `sealed` of a row of `dead_letters` as it was before it became a row."""
+    return tuple(SealedCopy(copy["key_id"], copy["box"]) for copy in column)

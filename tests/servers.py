@@ -68,7 +68,8 @@ class Servers:
         for server in self._running.values():
             server.stop()
 
-    def _started(self, name: str, kind: type[S]) -> S:
+    def need(self, name: str) -> None:
+        """Leave the test out where this machine cannot run a server; fail it where the run requires all."""
         if name in self._missing:
             install = f"{name}: {self._missing[name]}"
             test = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
@@ -76,6 +77,9 @@ class Servers:
             if os.environ.get("MILLRACE_REQUIRE_SERVICES"):
                 pytest.fail(f"this run requires {install}")
             pytest.skip(f"needs {install}")
+
+    def _started(self, name: str, kind: type[S]) -> S:
+        self.need(name)
         if name not in self._running:
             self._running[name] = kind(self._folder / name).start()
         server = self._running[name]

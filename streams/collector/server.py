@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -28,9 +30,6 @@ from streams.settings import Settings
 CHECK_S: Final = 5.0
 """How often Kafka is asked whether it is there, and how long it may take to say so."""
 
-DRAIN_S: Final = 10.0
-"""How long requests in flight may take to end once the process is told to, beside Kafka's own time."""
-
 _BACKLOG: Final = 2048
 _LOG: Final = logging.getLogger("millrace.collector")
 
@@ -38,7 +37,8 @@ _LOG: Final = logging.getLogger("millrace.collector")
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; starts without Kafka too, and says on `/readyz` that it is away.
 
-    On the signal: 1 stop accepting → 2 answer the requests in flight → 3 flush the producer.
+    On the signal, within `drain_s`: 1 stop accepting → 2 answer the requests in flight → 3 flush the producer. A second
+    signal ends the process at once.
     Raises `SettingError`, `KeyFileError`.
     """
     keys = KeyFile(Path(settings.collector_keys_file))
@@ -60,18 +60,28 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=round(settings.collector_ack_s + DRAIN_S),
+        timeout_graceful_shutdown=max(1, round(settings.drain_s - settings.collector_ack_s)),
     )
     # uvicorn raises the signal once more when it has shut down; the queue is still to be flushed then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _go_on)
     _LOG.info("listening", extra={"fields": dict(zip(("host", "port"), listening.getsockname(), strict=False))})
     try:
-        uvicorn.Server(config).run(sockets=[listening])  # 1, 2
+        _Server(config).run(sockets=[listening])  # 1, 2
     finally:
         stopping.set()
         publisher.close()  # 3
     _LOG.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, but for a second SIGTERM, over which it would go on waiting."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
 
 
 def watch(

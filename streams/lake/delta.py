@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs as pafs
 
+from schemas.events import Position
 from schemas.tables import Table
 from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, SettingError
 from streams.lake.delta_log import AppTransactions
@@ -35,6 +38,12 @@ COMMIT_RETRIES: Final = 15
 
 KEY_FILES: Final = 512
 """At most so many of the newest files are read for their keys: about a second on S3."""
+
+PURGE_TRIES: Final = 10
+"""How often a purge is tried against appends that come in between."""
+
+PURGE_ENTRIES: Final = 5_000
+"""Positions in one predicate: each is a commit of its own."""
 
 STORAGE_BOUNDS: Final[Mapping[str, str]] = {
     "timeout": "20s",
@@ -176,6 +185,38 @@ class DeltaTableStore:
         rows = sum(file["num_records"] or 0 for file in files)
         return TableSize(rows, self._newest()[0].version(), len(files), sum(file["size_bytes"] for file in files))
 
+    def purge(self, before: datetime, entries: Collection[Position] = ()) -> int:
+        """See `ports.TableStore`.
+
+        1 rows go, in commits → 2 files that the log says were removed go at once → 3 files that no log ever named go
+        when they are a week old: a younger one may belong to an append that is not committed yet.
+        """
+        # 1
+        removed = self._delete(f"received_at < '{before.isoformat()}'")
+        ordered = sorted(entries, key=msgspec.structs.astuple)
+        for start in range(0, len(ordered), PURGE_ENTRIES):
+            removed += self._delete(_any_of(ordered[start : start + PURGE_ENTRIES]))
+        with _reading(self._table):
+            handle = DeltaTable(self._uri, storage_options=self._options)
+            # 2
+            handle.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+            # 3
+            handle.vacuum(dry_run=False, full=True)
+        return removed
+
+    def _delete(self, predicate: str) -> int:
+        failed = 0
+        while True:
+            with _reading(self._table):
+                handle = DeltaTable(self._uri, storage_options=self._options)
+                try:
+                    done = handle.delete(predicate, writer_properties=WriterProperties(compression="ZSTD"))
+                    return int(done["num_deleted_rows"] or 0)
+                except CommitFailedError:
+                    failed += 1
+                    if failed == PURGE_TRIES:
+                        raise
+
     def dataset(self) -> ds.Dataset:
         """See `ports.TableStore`."""
         handle, _ = self._newest()
@@ -216,6 +257,18 @@ def storage_options(root: str, environ: Mapping[str, str]) -> dict[str, str]:
     if endpoint.startswith("http://"):
         options.setdefault("AWS_ALLOW_HTTP", "true")
     return {**options, **STORAGE_BOUNDS, "aws_conditional_put": "etag"}
+
+
+def _any_of(entries: Collection[Position]) -> str:
+    """A predicate that is true for the rows of these positions."""
+    by_partition: dict[tuple[str, int], list[int]] = {}
+    for entry in entries:
+        by_partition.setdefault((entry.topic_id, entry.partition), []).append(entry.offset)
+    return " OR ".join(
+        f"(entry_topic_id = '{topic_id.replace(chr(39), chr(39) * 2)}' AND entry_partition = {partition} "
+        f"AND entry_offset IN ({', '.join(map(str, offsets))}))"
+        for (topic_id, partition), offsets in by_partition.items()
+    )
 
 
 def _check(table: Table, handle: DeltaTable) -> None:

@@ -12,12 +12,14 @@ of the same input is not, and running a file again must be recognised.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from schemas.events import Position
 from schemas.tables import Table
 
 
@@ -75,6 +77,15 @@ class TableStore(Protocol):
 
     def size(self) -> TableSize:
         """How big the newest version is. Raises `LakeUnavailable`."""
+        ...
+
+    def purge(self, before: datetime, entries: Collection[Position] = ()) -> int:
+        """Remove the rows that Kafka took before a time, and those of entry positions; returns how many.
+
+        From storage too: what was removed before, also by a call that was cut off, is in no file of the table after
+        it. A query that began before may fail. Safe beside writers. Raises `LakeUnavailable`: the same call again goes
+        on.
+        """
         ...
 
     def dataset(self) -> ds.Dataset:

@@ -98,8 +98,17 @@ VIEWS: Final[dict[str, tuple[str, str]]] = {
         SELECT tenant, interaction_id, n - coalesce(revision, 0) AS missing, last_received_at
         FROM (
             SELECT tenant, interaction_id, count(DISTINCT event_id) AS n, max(received_at) AS last_received_at,
-                bool_or(interaction IS NOT NULL)
-                    AND bool_or(len(scores) > 0 OR review.decision IN ('edit', 'reject')) AS decidable
+                bool_or(interaction IS NOT NULL) AND (
+                    bool_or(len(scores) > 0)
+                    OR arg_max(review.decision, row(occurred_at, event_id)) IN ('edit', 'reject')
+                    OR NOT coalesce(
+                        arg_max(consent.granted, row(occurred_at, NOT consent.granted, event_id))
+                            FILTER (WHERE consent."user" IS NULL),
+                        arg_max_null(interaction.consent, row(occurred_at, event_id))
+                            FILTER (WHERE interaction IS NOT NULL),
+                        true
+                    )
+                ) AS decidable
             FROM events ANTI JOIN dead_letters USING ({_ENTRY})
             WHERE interaction_id <> '' GROUP BY tenant, interaction_id
         ) LEFT JOIN latest_outcomes USING (tenant, interaction_id)

@@ -36,16 +36,21 @@ class DeadLetters:
     ) -> Outgoing:
         """The dead letter of a record: its position, reason and keyed hash in clear, the original sealed."""
         metrics.DEAD_LETTERED.labels(stage, reason).inc()
+        original = record.value or b""
+        copies, sealed = self._sealer.seal(original)
         letter = DeadLetter(
             entry=entry,
-            topic=record.topic,
+            topic=record.source,
             reason=reason,
             stage=stage,
             received_at=record.timestamp_ms * 1_000,
             tenant=tenant,
             event_hash=event_hash,
-            schema_id=schema_name(record.value or b""),
-            sealed=self._sealer.seal(record.value or b""),
+            schema_id=schema_name(original),
+            attempts=record.attempts + 1,
+            sealed=copies,
+            size_bytes=len(original),
+            original=sealed,
         )
         value = self._codec.encode(letter)
         return Outgoing(self._topic, b"", value, record.partition % self._partitions)

@@ -21,6 +21,7 @@ from streams.redaction.hashing import KeyedHasher
 from streams.redaction.redactor import Redactor
 from streams.runners import Batch, RawRecord, counted, reason_for, timed
 from streams.runners.dead_letters import DeadLetters
+from streams.runners.overflow import Diversion
 from streams.settings import Settings
 from streams.stages import Drop
 from streams.stages.redact import redact, texts_of
@@ -39,6 +40,7 @@ class RedactRunner:
         hasher: KeyedHasher,
         dead_letters: DeadLetters,
         topic_ids: Mapping[str, str],
+        diversion: Diversion | None = None,
     ) -> None:
         self._settings = settings
         self._codec = codec
@@ -46,21 +48,34 @@ class RedactRunner:
         self._hasher = hasher
         self._dead_letters = dead_letters
         self._topic_ids = topic_ids
+        self._diversion = diversion
         self._tenants = settings.tenant_of_source
         for kind in audit.Kind:
             metrics.AUDIT_FINDINGS.labels(kind)  # shown as 0 from the start: an alert on a rise needs a first value
 
     def process(self, records: Sequence[RawRecord]) -> Batch:
-        """One outgoing record for each that came in: 1 decode all → 2 look at all texts together → 3 redact each."""
+        """One outgoing record for each that came in.
+
+        1 decode all → 2 what is hot goes round as it came → 3 look at all other texts together → 4 redact each.
+        """
         # 1
         with timed("decode"):
             decoded = [self._decoded(record) for record in records]
         # 2
-        with timed("redact"):
-            events = (event for event in decoded if isinstance(event, FeedbackEvent))
-            self._redactor.prepare(text for event in events for text in texts_of(event))
+        diverted = [None] * len(records) if self._diversion is None else self._diversion.divert(records, decoded)
         # 3
-        return Batch(tuple(map(self._one, records, decoded)), {})
+        with timed("redact"):
+            kept = (event for event, instead in zip(decoded, diverted, strict=True) if instead is None)
+            events = (event for event in kept if isinstance(event, FeedbackEvent))
+            self._redactor.prepare(text for event in events for text in texts_of(event))
+        # 4
+        return Batch(
+            tuple(
+                instead or self._one(record, event)
+                for record, event, instead in zip(records, decoded, diverted, strict=True)
+            ),
+            {},
+        )
 
     def _one(self, record: RawRecord, decoded: FeedbackEvent | Exception) -> Outgoing:
         entry = Position(self._topic_ids[record.topic], record.partition, record.offset)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from schemas.tables import DEAD_LETTERS, EVENTS, SAMPLES, Table, arrow_table, event_row
+from schemas.events import Position
+from schemas.tables import DEAD_LETTERS, EVENTS, SAMPLES, Table, arrow_table, dead_letter_row, event_row
 from streams.errors import FencedError
 from streams.lake.delta import DeltaLake
 from streams.lake.ports import Lake
-from tests.events import redacted
+from tests.events import NOW_US, redacted
 from tests.fakes import FakeLake
+from tests.outcomes import letter
 from tests.servers import Servers
 
 OpenLake = Callable[[], Lake]
@@ -132,9 +135,54 @@ def test_recent_keys_are_the_newest_and_newest_last(open_lake: OpenLake) -> None
 
 
 def test_a_key_has_all_columns_of_the_table_s(open_lake: OpenLake) -> None:
-    from schemas.tables import dead_letter_row
-    from tests.outcomes import letter
-
     store = open_lake().create(DEAD_LETTERS)
     store.append(arrow_table(DEAD_LETTERS, [dead_letter_row(letter(at=4))]), {}, {})
     assert store.recent_keys(5) == [("raw", 0, 4)]
+
+
+def letters(*offsets: int, partition: int = 0) -> pa.Table:
+    """Letters that Kafka took at NOW_US and as many seconds as their offset says."""
+    return arrow_table(
+        DEAD_LETTERS, [dead_letter_row(letter(at, entry=Position("raw", partition, at))) for at in offsets]
+    )
+
+
+def second(number: int) -> datetime:
+    return datetime.fromtimestamp(NOW_US / 1e6 + number, UTC)
+
+
+def test_a_purge_removes_what_came_before_a_time_and_what_is_named_and_nothing_else(open_lake: OpenLake) -> None:
+    store = open_lake().create(DEAD_LETTERS)
+    for at in range(0, 100_002, 25_000):  # over two days, so that some files go whole and some in part
+        store.append(letters(at, at + 1), {}, {})
+    store.append(letters(75_000, partition=1), {}, {})
+    named = [Position("raw", 0, 75_000), Position("raw", 7, 100_000), Position("it's", 0, 75_001)]
+    assert store.purge(second(25_001), named) == 4
+    left = open_lake().create(DEAD_LETTERS).dataset().to_table()
+    places = zip(*(left.column(name).to_pylist() for name in ("entry_partition", "entry_offset")), strict=True)
+    assert sorted(places) == [
+        (0, 25_001),
+        (0, 50_000),
+        (0, 50_001),
+        (0, 75_001),
+        (0, 100_000),
+        (0, 100_001),
+        (1, 75_000),
+    ]
+    by_offset = {(row["entry_partition"], row["entry_offset"]): row for row in left.to_pylist()}
+    assert by_offset[0, 75_001] == letters(75_001).to_pylist()[0]
+    assert store.purge(second(25_001), named) == 0
+
+
+def test_a_purge_leaves_watermarks_and_lets_writers_go_on(open_lake: OpenLake) -> None:
+    writer, store = open_lake().create(DEAD_LETTERS), open_lake().create(DEAD_LETTERS)
+    writer.append(letters(1), {}, {"read:t/0": 1})
+    assert writer.watermarks() == {"read:t/0": 1}
+    assert store.purge(second(2)) == 1
+    writer.append(letters(3), {"read:t/0": 1}, {"read:t/0": 2})
+    assert open_lake().create(DEAD_LETTERS).watermarks() == {"read:t/0": 2}
+    assert writer.recent_keys(5) == [("raw", 0, 3)]
+
+
+def test_a_purge_of_a_table_without_rows_removes_none(open_lake: OpenLake) -> None:
+    assert open_lake().create(DEAD_LETTERS).purge(second(0), [Position("raw", 0, 1)]) == 0

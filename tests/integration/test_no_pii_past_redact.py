@@ -29,17 +29,17 @@ import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from schemas.outcomes import SealedCopy
 from schemas.reasons import Reason
 from schemas.tables import TABLES
 from streams.brokers import client_config, create_topics, topics
 from streams.collector.keys import KeyFile
 from streams.lake.query import connect
 from streams.pipeline import Pipeline, wait_until
-from streams.redaction.sealing import new_key_pair, unseal
+from streams.redaction.sealing import Sealed, new_key_pair, unseal
 from streams.settings import Settings, environment
 from tests.integration.marked_events import EVENT_IDS, Produced, accepted, produced, refused
 from tests.marked import Marks, Search, files_under
+from tests.outcomes import copies_of
 from tests.servers import Servers
 
 ROOT = Path(__file__).parent.parent.parent
@@ -206,11 +206,8 @@ def _assert_all_arrived(settings: Settings, produced: Sequence[Produced], raw: S
     assert ids == EVENT_IDS
     assert lake.execute("SELECT count(*) FROM samples").fetchall() != [(0,)]
     assert lake.execute("SELECT reason FROM rejected WHERE scope = 'event'").fetchall() == [(Reason.ID_CONFLICT,)]
-    letters = lake.execute("SELECT reason, sealed FROM dead_letters").fetchall()
-    opened = [
-        (reason, unseal([SealedCopy(copy["key_id"], copy["box"]) for copy in sealed], PAIR))
-        for reason, sealed in letters
-    ]
+    letters = lake.execute("SELECT reason, sealed, original FROM dead_letters").fetchall()
+    opened = [(reason, unseal(Sealed(copies_of(sealed), original), PAIR)) for reason, sealed, original in letters]
     poison = [(record.reason, record.value) for record in produced if record.reason is not None]
     long = next(written.value for written in raw if b"chat-3" in written.value and len(written.value) > MAX_TEXT_CHARS)
     assert sorted(opened) == sorted([*poison, (Reason.REDACTION_FAILED, long)])

@@ -13,14 +13,14 @@ from confluent_kafka import Producer
 from schemas.codec import Codec
 from schemas.events import FeedbackEvent
 from schemas.intake import event_to_json
-from schemas.outcomes import SealedCopy
 from streams.brokers import client_config, create_topics
 from streams.lake.query import connect
 from streams.pipeline import Pipeline
-from streams.redaction.sealing import new_key_pair, unseal
+from streams.redaction.sealing import Sealed, new_key_pair, unseal
 from streams.registry import RegistryClient
 from streams.settings import Settings
 from tests.events import interaction
+from tests.outcomes import copies_of
 from tests.servers import Servers
 
 PAIR = new_key_pair()
@@ -92,8 +92,6 @@ def test_every_codec_and_wire_form_arrives_as_the_topic_s_tenant_and_poison_is_s
     pipeline.stop()
     lake = connect(settings.lake)
     assert lake.execute("SELECT tenant, count(*) FROM events GROUP BY tenant").fetchall() == [("acme", 15)]
-    letters = lake.execute("SELECT reason, sealed FROM dead_letters").fetchall()
-    opened = {
-        reason: unseal([SealedCopy(copy["key_id"], copy["box"]) for copy in sealed], PAIR) for reason, sealed in letters
-    }
+    letters = lake.execute("SELECT reason, sealed, original FROM dead_letters").fetchall()
+    opened = {reason: unseal(Sealed(copies_of(sealed), original), PAIR) for reason, sealed, original in letters}
     assert opened == poison

@@ -8,7 +8,15 @@ import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.brokers import check_topics, client_config, create_topics, topic_ids, topics
+from streams.brokers import (
+    check_topics,
+    client_config,
+    create_topics,
+    largest_letter_bytes,
+    largest_record_bytes,
+    topic_ids,
+    topics,
+)
 from streams.settings import Settings
 from tests.servers import Servers
 
@@ -49,3 +57,25 @@ def test_a_topic_s_id_is_kafka_s_own_and_changes_when_it_is_made_anew(settings: 
     other = msgspec.structs.replace(settings, topic_prefix=f"{settings.topic_prefix}x", sources=())
     create_topics(other)
     assert topic_ids(other, [other.topic("events")])[other.topic("events")] != first
+
+
+def test_a_dead_letter_topic_that_keeps_letters_longer_than_set_or_cannot_take_any_letter_is_found(
+    settings: Settings,
+) -> None:
+    kept = {"retention.ms": str(31 * 86_400_000), "max.message.bytes": str(largest_record_bytes(settings))}
+    letters = NewTopic(settings.topic("deadletter"), 3, 1, config=kept)
+    # A source that takes more than a letter can hold: such a record would stop the worker.
+    greedy = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(largest_letter_bytes(settings) + 1)}
+    source = NewTopic(settings.topic("acme"), 3, 1, config=greedy)
+    admin = AdminClient(client_config(settings))
+    for future in admin.create_topics([letters, source]).values():
+        future.result(30)
+    create_topics(settings)
+    problems = {(problem.topic, problem.problem) for problem in check_topics(settings)}
+    assert problems == {
+        (letters.topic, "retention.ms 2678400000 is not MILLRACE_DEADLETTER_DAYS"),
+        (letters.topic, f"max.message.bytes {kept['max.message.bytes']} is below {largest_letter_bytes(settings)}"),
+        (source.topic, f"max.message.bytes {greedy['max.message.bytes']} is more than a dead letter can hold"),
+    }
+    longer = msgspec.structs.replace(settings, deadletter_days=31)
+    assert not any("retention" in problem.problem for problem in check_topics(longer))

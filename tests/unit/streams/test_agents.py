@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from streams.errors import DeliveryFailed, StateUnavailable
 from streams.metrics import Health
 from streams.runners import Batch, RawRecord
 from streams.settings import Settings
+from streams.watchdog import Watchdog
 from tests.events import NOW_MS
 
 
@@ -27,12 +29,19 @@ class Stand:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, process: Callable[[Sequence[RawRecord]], Batch]) -> None:
         self.happened: list[str] = []
-        self.app = SimpleNamespace(should_stop=False, consumer=SimpleNamespace(highwater=lambda _: None))
+        self.given_up: list[int] = []
+        self.app = SimpleNamespace(consumer=SimpleNamespace(highwater=lambda _: None, give_up=self._give_up))
         self.worker = object.__new__(agents._AgentWorker)
         self.worker._settings = Settings()
         self.worker._agent = "curate"
         self.worker._health = Health()
+        self.worker._health.ready()
+        self.worker._watchdog = Watchdog(self.worker._health, 100)
+        self.worker._stopping = asyncio.Event()
+        self.worker._diversion = None
         self.worker._abandoned = False
+        self.worker._settling = None
+        self.worker._in_hand = 0
         self.worker._runner = SimpleNamespace(process=process)
         self.worker._producer = SimpleNamespace(deliver=self._deliver)  # type: ignore[assignment]
         self.worker._store = SimpleNamespace(merge=lambda *_: self.happened.append("merge"))
@@ -45,6 +54,9 @@ class Stand:
     def _event(self, offset: int) -> Any:
         record = SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=NOW_MS, value=b"value", headers=())
         return SimpleNamespace(value=[record], ack=lambda: self.happened.append(f"ack {offset}"))
+
+    def _give_up(self, events: Sequence[Any]) -> None:
+        self.given_up += [record.offset for event in events for record in event.value]
 
     def _deliver(self, records: Sequence[Outgoing]) -> None:
         self.happened.append("deliver")
@@ -85,7 +97,7 @@ def test_once_a_batch_was_left_unacknowledged_nothing_after_it_is_acknowledged(m
 
     def process(records: Sequence[RawRecord]) -> Batch:
         if away:
-            stand.app.should_stop = True
+            stand.worker._stopping.set()
             raise StateUnavailable("away")
         return _outcome(records)
 
@@ -94,6 +106,7 @@ def test_once_a_batch_was_left_unacknowledged_nothing_after_it_is_acknowledged(m
     away = False
     stand.batch(6)
     assert stand.happened == []
+    assert stand.given_up == [5, 6]
 
 
 @pytest.mark.parametrize("error", [DeliveryFailed("refused"), RuntimeError("a bug")])
@@ -116,3 +129,51 @@ def test_a_producer_s_clock_that_is_off_is_bounded() -> None:
     assert agents._bounded(0) == agents._bounded(1)
     assert agents._bounded(NOW_MS) == NOW_MS
     assert agents._bounded(10**18) < 10**14
+
+
+def test_without_state_the_next_batch_is_processed_while_kafka_still_acknowledges_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stand = Stand(monkeypatch, lambda records: Batch((), {}))
+    stand.worker._store = None
+    acknowledged, processed = threading.Event(), threading.Event()
+
+    def process(records: Sequence[RawRecord]) -> Batch:
+        stand.happened.append(f"process {records[0].offset}")
+        if records[0].offset == 2:
+            processed.set()
+        return Batch((), {})
+
+    def deliver(records: Sequence[Outgoing]) -> None:
+        if not acknowledged.is_set():
+            assert processed.wait(10), "the second batch waits for the first to be delivered"
+            acknowledged.set()
+        stand.happened.append("deliver")
+
+    async def batches() -> None:
+        for offset in (1, 2):
+            await stand.worker._batch(stand.app, [stand._event(offset)])  # type: ignore[arg-type]
+        await stand.worker._settled()
+
+    stand.worker._runner = SimpleNamespace(process=process)
+    stand.worker._producer = SimpleNamespace(deliver=deliver)  # type: ignore[assignment]
+    asyncio.run(batches())
+    assert stand.happened == ["process 1", "process 2", "deliver", "ack 1", "deliver", "ack 2"]
+
+
+def test_a_batch_after_one_that_was_given_up_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def process(records: Sequence[RawRecord]) -> Batch:
+        if records[0].offset == 2:
+            raise StateUnavailable("away")
+        return Batch((), {})
+
+    async def batches() -> None:
+        await stand.worker._batch(stand.app, [stand._event(1)])  # type: ignore[arg-type]
+        stand.worker._stopping.set()
+        for offset in (2, 3):
+            await stand.worker._batch(stand.app, [stand._event(offset)])  # type: ignore[arg-type]
+
+    stand = Stand(monkeypatch, process)
+    stand.worker._store = None
+    asyncio.run(batches())
+    assert (stand.given_up, stand.happened) == ([2, 3], ["deliver", "ack 1"])

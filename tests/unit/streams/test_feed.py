@@ -20,7 +20,7 @@ class Taking(GaplessProducer):
     def __init__(self) -> None:
         self.batches: list[list[Outgoing]] = []
 
-    def deliver(self, records: Iterable[Outgoing]) -> None:
+    def deliver(self, records: Iterable[Outgoing], located: object = None) -> None:
         self.batches.append(list(records))
 
     def landed(self) -> int:

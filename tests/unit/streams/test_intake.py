@@ -177,7 +177,7 @@ class Stand:
         """The next batch of an agent, as the offsets of its events."""
         stream = SimpleNamespace(app=self.app, channel=self.channel)
         async for events in intake.batches(stream, self.limits, 0.05):
-            slices: list[list[Any]] = [event.value for event in events]
+            slices: list[Any] = [event.value for event in events]
             return [[each.offset for each in records] for records in slices]
         raise AssertionError
 
@@ -403,6 +403,57 @@ def test_a_stop_waits_for_the_batch_that_is_in_work_and_commits_it() -> None:
         assert stand.kafka.committed[T0] == 3
 
     play(scenario, range(3))
+
+
+def test_what_its_agent_says_it_gave_up_is_not_waited_for() -> None:
+    async def scenario(stand: Stand) -> None:
+        given_up, acknowledged, _ = await stand.take(3)
+        stand.ack(acknowledged.offset)
+        events: list[Any] = [SimpleNamespace(message=message) for message in stand.taken]
+        stand.consumer.give_up(events)
+        async with asyncio.timeout(5):
+            await stand.consumer.wait_empty()
+        assert stand.kafka.committed[T0] == given_up.offset == 0
+
+    play(scenario, range(3))
+
+
+@pytest.mark.parametrize(("stopping", "longest_s"), [(False, 0.5), (True, 3.0)])
+def test_a_batch_in_work_may_take_as_long_as_a_rebalance_does_but_at_the_end_as_long_as_a_drain(
+    stopping: bool, longest_s: float
+) -> None:
+    async def scenario(stand: Stand) -> None:
+        await stand.take(3)
+        stand.app.conf.broker_rebalance_timeout = 0.5
+        stand.consumer._limits = Limits(10, 1_000, drain_s=3.0)
+        if stopping:
+            stand.app._stopped.set()
+        start = asyncio.get_running_loop().time()
+        await stand.consumer.wait_empty()
+        assert longest_s <= asyncio.get_running_loop().time() - start < longest_s + 2
+
+    play(scenario, range(3))
+
+
+def test_an_agent_that_shall_stop_begins_no_other_batch() -> None:
+    async def scenario(stand: Stand) -> None:
+        await stand.take(1)
+        await stand.settle()
+        stand.app._stopped.set()
+        with pytest.raises(AssertionError):
+            await stand.batch()
+
+    play(scenario, range(3))
+
+
+def test_what_waits_is_what_no_agent_has_taken_delivered_or_not() -> None:
+    async def scenario(stand: Stand) -> None:
+        assert await stand.batch() == [[0], [1], [2]]
+        await stand.settle()
+        assert stand.consumer.waiting() == 7
+        stand.consumer.stop_flow()
+
+    play(scenario, range(10), room=3)
 
 
 # Flow and queues

@@ -167,6 +167,15 @@ def test_a_broker_that_does_not_tell_offsets_holds_up_no_assignment(
         stand.intake.bounds([ONE])
 
 
+def test_an_admin_client_that_kafka_refused_is_not_asked_again(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may remember the leaders of before a restart, and is refused as long as it does."""
+    first = stand.intake._admin
+    monkeypatch.setattr(first, "away", True)
+    with pytest.raises(BrokerUnavailable):
+        stand.intake.bounds([ONE])
+    assert stand.intake.bounds([ONE]) == {ONE: Bounds(3, 12)}
+
+
 def test_bounds_are_what_kafka_holds(stand: Stand) -> None:
     assert stand.intake.bounds([ONE, TWO]) == {ONE: Bounds(3, 12), TWO: Bounds(3, 12)}
     assert stand.intake.bounds([]) == {}
@@ -231,6 +240,40 @@ def test_offsets_are_advisory(stand: Stand) -> None:
     assert stand.consumer.told == [("commit and wait", [(*ONE, 4)])]
     stand.consumer.failing = {"commit"}
     assert not stand.intake.commit({ONE: 5}, wait=False)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_offset_that_kafka_refused_after_all_is_told_again_until_it_takes_it(stand: Stand, whole: bool) -> None:
+    stand.reading(ONE, 0)
+    stand.intake.commit({ONE: 4}, wait=False)
+    refusal = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
+    answered = stand.consumer.config["on_commit"]
+    if whole:
+        answered(refusal, [TopicPartition(*ONE, 4)])
+    else:
+        answered(None, [SimpleNamespace(topic=ONE.topic, partition=ONE.number, error=refusal)])
+    stand.intake.commit({ONE: 5}, wait=False)
+    stand.consumer.told.clear()
+    stand.intake.watch()
+    answered(None, [TopicPartition(*ONE, 5)])
+    stand.intake.watch()
+    assert stand.consumer.told == [("commit", [(*ONE, 5)])]
+
+
+def test_an_offset_that_kafka_refused_is_left_to_the_next_owner(stand: Stand) -> None:
+    stand.reading(ONE, 0)
+    stand.intake.commit({ONE: 4}, wait=False)
+    stand.consumer.config["on_commit"](KafkaError(KafkaError.ILLEGAL_GENERATION), [TopicPartition(*ONE, 4)])
+    stand.revoke(ONE)
+    stand.reading(ONE, 6)
+    stand.consumer.told.clear()
+    stand.intake.watch()
+    assert stand.consumer.told == []
+
+
+def test_kafka_gives_the_partitions_of_a_killed_sink_away_within_seconds(stand: Stand) -> None:
+    assert stand.consumer.config["session.timeout.ms"] == 10_000
+    assert stand.consumer.config["heartbeat.interval.ms"] * 3 <= 10_000
 
 
 def test_the_lag_is_what_kafka_has_beyond_the_position(stand: Stand) -> None:

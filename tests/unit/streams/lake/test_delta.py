@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import deltalake
 import deltalake.exceptions
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from schemas.tables import EVENTS, SAMPLES, Table, arrow_table, event_row
+from schemas.tables import DEAD_LETTERS, EVENTS, SAMPLES, Table, arrow_table, dead_letter_row, event_row
 from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, SettingError
 from streams.lake import delta
 from streams.lake.delta import DeltaLake, DeltaTableStore, storage_options
-from tests.events import interaction, redacted
+from tests.events import NOW_US, interaction, redacted
+from tests.outcomes import letter
 
 LOG = "_delta_log"
 
@@ -224,3 +229,92 @@ def test_s3_itself_is_asked_for_nothing_that_was_not_said() -> None:
     options = storage_options("s3://bucket/lake", {"AWS_REGION": "eu-west-1"})
     assert options["AWS_REGION"] == "eu-west-1"
     assert "AWS_ALLOW_HTTP" not in options
+
+
+def marked(*numbers: int) -> pa.Table:
+    """Letters that say in their original which they are, too random to be compressed."""
+    return arrow_table(DEAD_LETTERS, [dead_letter_row(letter(at, original=mark(at))) for at in numbers])
+
+
+def mark(number: int) -> bytes:
+    return f"mark-{number}-".encode() + os.urandom(64)
+
+
+def marks(root: Path) -> set[int]:
+    """The letters that are in any file of the table, be it named in the log or not."""
+    found = set()
+    for path in (root / "dead_letters").rglob("*.parquet"):
+        if path.parent.name != LOG:
+            found |= {int(value.split(b"-")[1]) for value in pq.read_table(path).column("original").to_pylist()}
+    return found
+
+
+def second(number: int) -> datetime:
+    return datetime.fromtimestamp(NOW_US / 1e6 + number, UTC)
+
+
+def test_what_is_purged_is_in_no_file_any_more_also_what_an_earlier_purge_that_was_cut_off_had_left(root: Path) -> None:
+    store = DeltaLake(str(root)).create(DEAD_LETTERS)
+    store.append(marked(1, 2, 3, 4), {}, {})
+    store.append(marked(5), {}, {})
+    DeltaTable(root / "dead_letters").delete("entry_offset = 1")
+    assert marks(root) == {1, 2, 3, 4, 5}
+    assert store.purge(second(3)) == 1
+    assert marks(root) == {3, 4, 5}
+    DeltaTable(root / "dead_letters").delete("entry_offset = 3")
+    DeltaTable(root / "dead_letters").create_checkpoint()
+    assert store.purge(second(0)) == 0
+    assert marks(root) == {4, 5}
+
+
+@pytest.mark.parametrize(("days", "stays"), [(6, True), (8, False)])
+def test_a_file_that_no_commit_names_is_purged_once_no_writer_can_still_be_about_to_commit_it(
+    root: Path, days: int, stays: bool
+) -> None:
+    store = DeltaLake(str(root)).create(DEAD_LETTERS)
+    store.append(marked(1), {}, {})
+    (written,) = (root / "dead_letters").glob("day=*/*.parquet")
+    orphan = written.with_name("part-of-an-append-that-never-landed.parquet")
+    orphan.write_bytes(written.read_bytes())
+    os.utime(orphan, (time.time() - days * 86_400,) * 2)
+    store.purge(second(0))
+    assert orphan.exists() is stays
+    assert store.size().rows == 1
+
+
+def test_a_purge_that_runs_into_appends_tries_again_and_loses_none_of_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, writer = DeltaLake(str(root)).create(DEAD_LETTERS), DeltaLake(str(root)).create(DEAD_LETTERS)
+    store.append(marked(1, 5), {}, {})
+    delete, tried = DeltaTable.delete, list[str]()
+
+    def interrupted(table: DeltaTable, predicate: str, **options: Any) -> Any:
+        tried.append(predicate)
+        if len(tried) < 3:
+            writer.append(marked(5 + len(tried)), {}, {})
+            raise deltalake.exceptions.CommitFailedError("somebody else")
+        return delete(table, predicate, **options)
+
+    monkeypatch.setattr(DeltaTable, "delete", interrupted)
+    assert store.purge(second(2)) == 1
+    assert len(tried) == 3
+    assert marks(root) == {5, 6, 7}
+    monkeypatch.setattr(delta, "PURGE_TRIES", 2)
+    tried.clear()
+    with pytest.raises(LakeUnavailable, match="somebody else"):
+        store.purge(second(2))
+
+
+def test_an_append_that_runs_into_a_purge_is_an_unknown_outcome_and_lands_when_tried_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = DeltaLake(str(root)).create(DEAD_LETTERS), DeltaLake(str(root)).create(DEAD_LETTERS)
+    store.append(marked(1), {}, {"read:t/0": 1})
+    first_commits(monkeypatch, lambda: other.purge(second(2)))
+    with pytest.raises(CommitStateUnknown):
+        store.append(marked(3), {"read:t/0": 1}, {"read:t/0": 2})
+    assert store.watermarks() == {"read:t/0": 1}
+    store.append(marked(3), {"read:t/0": 1}, {"read:t/0": 2})
+    assert store.watermarks() == {"read:t/0": 2}
+    assert marks(root) == {3}

@@ -7,6 +7,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from schemas.events import Consent, Erasure, Position, RedactedEvent, Retraction, Review, Score
 from schemas.outcomes import DeadLetter, Outcome
@@ -15,6 +17,8 @@ from schemas.tables import DEAD_LETTERS, EVENTS, TABLES, arrow_table, dead_lette
 from streams.lake.delta import DeltaLake
 from streams.lake.query import connect, connect_to, exists
 from streams.lake.views import VIEWS
+from streams.stages import Wait
+from streams.stages.join import InteractionLog, join
 from tests.events import NOW_US, interaction, redacted
 from tests.fakes import FakeLake
 from tests.outcomes import letter, outcome
@@ -245,3 +249,26 @@ def test_a_query_reaches_nothing_but_the_lake(tmp_path: Path, monkeypatch: pytes
 
 def test_times_are_in_utc() -> None:
     assert rows(lake_of(redacted("e")), "SELECT received_at::VARCHAR FROM events") == [("2025-10-09 08:53:20+00",)]
+
+
+_PARTS = st.sampled_from(
+    [
+        *({"interaction": interaction("question", "answer", consent=consent)} for consent in (None, True, False)),
+        {"scores": (Score("thumbs", value=1.0),)},
+        {"retraction": Retraction("e0")},
+        *({"consent": Consent(granted)} for granted in (True, False)),
+        {"consent": Consent(granted=False, user="someone")},
+        *({"review": Review(decision, output="better")} for decision in ("approve", "edit", "reject")),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), _PARTS), min_size=1, max_size=5))
+@example([(0, {"interaction": interaction("question", "answer")}), (1, {"consent": Consent(granted=False)})])
+def test_an_interaction_without_an_outcome_is_unapplied_where_its_events_decide_it(
+    said: list[tuple[int, dict[str, Any]]],
+) -> None:
+    events = [redacted(f"e{number}", at, **parts) for number, (at, parts) in enumerate(said)]
+    decided = not isinstance(join(InteractionLog(tuple(events))), Wait)
+    assert rows(lake_of(*events), "SELECT missing FROM unapplied") == ([(len(events),)] if decided else [])

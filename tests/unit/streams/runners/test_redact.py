@@ -16,9 +16,10 @@ from streams.errors import RegistryUnavailable
 from streams.redaction import Finding, audit
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.redactor import Redactor
-from streams.redaction.sealing import Sealer, new_key_pair, unseal
+from streams.redaction.sealing import Sealed, Sealer, new_key_pair, unseal
 from streams.runners import RawRecord
 from streams.runners.dead_letters import DeadLetters
+from streams.runners.overflow import Diversion
 from streams.runners.redact import RedactRunner
 from streams.settings import Settings
 from tests.events import interaction, record
@@ -50,11 +51,11 @@ class AwayRegistry:
         raise RegistryUnavailable("away")
 
 
-def _runner(codec: Codec = CODEC, settings: Settings = SETTINGS) -> RedactRunner:
+def _runner(codec: Codec = CODEC, settings: Settings = SETTINGS, diversion: Diversion | None = None) -> RedactRunner:
     letters = DeadLetters("feedback.deadletter", CODEC, Sealer([PAIR.public]), 12)
     redactor = Redactor(BrokenAnalyzer(), HASHER, 1_000)
     ids = {"feedback.events": "uuid", "acme.events": "acme-uuid"}
-    return RedactRunner(settings, codec, redactor, HASHER, letters, ids)
+    return RedactRunner(settings, codec, redactor, HASHER, letters, ids, diversion)
 
 
 def _letter(raw: RawRecord) -> DeadLetter:
@@ -106,7 +107,8 @@ def test_the_topic_s_configured_tenant_wins_over_the_record_s() -> None:
 def test_what_cannot_be_processed_is_sealed_away_with_its_reason(value: bytes | None, reason: Reason) -> None:
     letter = _letter(record(value, offset=5, partition=14))
     assert (letter.reason, letter.stage, letter.entry) == (reason, "redact", Position("uuid", 14, 5))
-    assert unseal(letter.sealed, PAIR) == (value or b"")
+    assert unseal(Sealed(letter.sealed, letter.original), PAIR) == (value or b"")
+    assert letter.size_bytes == len(value or b"")
 
 
 def test_a_dead_letter_shows_no_value_of_the_event() -> None:
@@ -187,3 +189,17 @@ def test_an_audit_that_fails_is_counted_and_drops_no_event(monkeypatch: pytest.M
 
     monkeypatch.setattr(audit, "leaks", broken)
     assert _audited(ALL_AUDITED, ["one", "two"]) == {"failed": 2, "redacted": 2}
+
+
+def test_what_is_hot_is_passed_on_unredacted_to_reentry_only_and_not_even_looked_at() -> None:
+    settings = msgspec.structs.replace(SETTINGS, batch_events=4)
+    diversion = Diversion(settings)
+    diversion.waiting = 100
+    tenants = ["hot"] * 6 + ["acme"]
+    events = [msgspec.structs.replace(THUMB, event_id=f"e{n}", tenant=tenant) for n, tenant in enumerate(tenants)]
+    records = [record(event, offset) for offset, event in enumerate(events)]
+    runner = _runner(settings=settings, diversion=diversion)
+    runner.process(records)
+    batch = runner.process(records)
+    assert [one.topic for one in batch.outgoing] == ["feedback.reentry"] * 6 + ["feedback.redacted"]
+    assert [one.value for one in batch.outgoing[:6]] == [each.value for each in records[:6]]
