@@ -13,7 +13,7 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench services services-stop lock clean
+.PHONY: help demo test check bench chaos services services-stop lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | while IFS=: read -r target text; do \
@@ -32,6 +32,9 @@ check: $(VENV)/.dev ## ruff and strict mypy, what CI runs before the tests
 
 bench: $(VENV)/.dev ## events a second through the whole pipeline
 	@$(BIN)/python benchmarks/pipeline.py $(ARGS)
+
+chaos: $(VENV)/.dev ## kill, freeze, cut off and corrupt everything under load, then audit
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 services: $(BIN)/python ## start Kafka, schema registry, Redis and S3 on this machine, without Docker
 	@$(BIN)/python -m deploy.local start $(ARGS)

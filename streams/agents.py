@@ -61,7 +61,7 @@ OVERFLOW_SHARE: Final = 0.1
 """While others are behind, `overflow` works for that part of the time at most, in batches of `OVERFLOW_EVENTS`."""
 OVERFLOW_WAIT_S: Final = 1.0
 """It waits for at least so long then: what it puts out still costs `curate` more than itself."""
-_BEHIND_BATCHES: Final = 2
+_BEHIND_BATCHES: Final = 4
 """So many batches lie between Kafka and a commit where nobody is behind."""
 
 _LOOP: Final = "the event loop is blocked"

@@ -385,7 +385,7 @@ class Consumer(driver.Consumer):
             if tp not in self._lanes and not self._open_lane(tp):
                 return False
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-        for tp, records in slices(fetched.records, self._limits.bytes // _SLICES):
+        for tp, records in slices(fetched.records, max(1, self._limits.bytes // _SLICES)):
             await self.app.producer.buffer.wait_until_ebb()
             await asyncio.sleep(0)
             while self._epoch == epoch and not self._has_room():

@@ -8,20 +8,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlparse
 
 import msgspec
 import pytest
 
 from schemas.tables import EVENTS, event_row
 from streams.brokers import EMBEDDED_PARTITIONS, EmbeddedBroker
-from streams.errors import CommitStateUnknown, StreamError
+from streams.errors import CommitStateUnknown, LakeUnavailable, StreamError
 from streams.lake.delta import DeltaLake
 from streams.lake.ports import Lane, ReadPartition
 from streams.pipeline import wait_until
 from streams.replays import Progress
 from streams.settings import Settings
 from streams.sink_table import SinkTable
+from tests.chaos.s3_proxy import Trouble
 from tests.events import redacted
 from tests.integration.test_sink import DEADLINE_S, ROOT, TABLES, Stand
 from tests.servers import Servers
@@ -29,39 +29,64 @@ from tests.servers import Servers
 READ = ReadPartition("T", "redacted", 0)
 
 
-@pytest.fixture
-def lossy_lake(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A lake on S3 of which every third answer to a commit is lost."""
-    root = servers.fresh_lake(monkeypatch)
-    port = urlparse(os.environ["AWS_ENDPOINT_URL"]).port
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.lossy_proxy", str(port), "3"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as proxy:
-        assert proxy.stdout is not None
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{int(proxy.stdout.readline())}")
-        yield root
-        proxy.kill()
+class Proxy:
+    """An S3 that can be made to fail, in a process of its own."""
+
+    def __init__(self, target_port: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.s3_proxy", str(target_port)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.url = self._answer()
+
+    def make(self, trouble: Trouble, requests: int) -> int:
+        """Make that trouble for so many requests; how many ran into trouble so far."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{trouble} {requests}\n")
+        self._process.stdin.flush()
+        return int(self._answer())
+
+    def close(self) -> None:
+        with self._process:
+            self._process.kill()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
 
-def test_commits_whose_answer_was_lost_are_found_and_not_repeated(lossy_lake: str) -> None:
-    table = SinkTable(DeltaLake(lossy_lake).create(EVENTS))
-    table.open(Progress(READ, table.store.watermarks(), 0))
-    unknown = 0
-    for offset in range(12):
-        table.offer(READ, offset, Lane("raw", 0), offset, event_row(redacted(f"e{offset}", at=offset)), 1)
-        while table.waiting_rows:
-            try:
-                table.commit()
-            except CommitStateUnknown:
-                unknown += 1
-    assert unknown >= 3
-    assert table.rows == 12
-    landed = DeltaLake(lossy_lake).create(EVENTS).dataset().to_table(columns=["entry_offset"])
-    assert sorted(landed.column("entry_offset").to_pylist()) == list(range(12))
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("trouble", [Trouble.ERROR, Trouble.SLOW_DOWN, Trouble.RESET, Trouble.LOST_ANSWER])
+def test_whatever_s3_answers_each_row_lands_once(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, trouble: Trouble
+) -> None:
+    """500, 503 SlowDown, reset connections, and answers that are lost after the write was carried out."""
+    lake = servers.fresh_lake(monkeypatch)
+    proxy = Proxy(servers.s3.port)
+    try:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        table = SinkTable(DeltaLake(lake).create(EVENTS))
+        table.open(Progress(READ, table.store.watermarks(), 0))
+        failed = set[str]()
+        for offset in range(12):
+            proxy.make(trouble, 1)
+            table.offer(READ, offset, Lane("raw", 0), offset, event_row(redacted(f"e{offset}", at=offset)), 1)
+            while table.waiting_rows:
+                try:
+                    table.commit()
+                except (CommitStateUnknown, LakeUnavailable) as exc:
+                    failed.add(type(exc).__name__)  # the sink waits and calls again
+        assert proxy.make(trouble, 0) >= 6
+        assert "CommitStateUnknown" in failed or trouble is not Trouble.LOST_ANSWER
+        assert table.rows == 12
+        landed = DeltaLake(lake).create(EVENTS).dataset().to_table(columns=["entry_offset"])
+        assert sorted(landed.column("entry_offset").to_pylist()) == list(range(12))
+    finally:
+        proxy.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from streams.brokers import GaplessProducer, create_topics, topic_ids
 from streams.feed import Source, feed
 from streams.importers import read_events
 from streams.lake.query import connect
-from streams.pipeline import Pipeline, Role, wait_until
+from streams.pipeline import Pipeline, Process, Role, wait_until
 from streams.reconcile import reconcile
 from streams.redaction.sealing import new_key_pair
 from streams.settings import Settings
@@ -104,7 +105,7 @@ def _settled(balance: Balance) -> Balance:
     return msgspec.structs.replace(balance, samples=balance.samples + balance.duplicates, duplicates=0)
 
 
-def _in_mid_run(way: WholeWay, events: list[FeedbackEvent], disturb: Callable[[], None]) -> None:
+def _in_mid_run(way: WholeWay, events: list[FeedbackEvent], disturb: Callable[[], object]) -> None:
     """Send events and disturb once a third of them has landed, while the others are on their way."""
     failed: list[BaseException] = []
 
@@ -163,6 +164,34 @@ def test_workers_and_sink_killed_in_mid_run_and_restarted_lose_nothing_and_doubl
 
 
 @pytest.mark.timeout(600)
+def test_workers_and_sinks_that_join_and_leave_in_mid_run_lose_nothing_and_double_nothing(
+    whole_way: WholeWay, embedded_balance: Balance, tmp_path: Path
+) -> None:
+    pipeline = whole_way.pipeline
+
+    def leave(processes: list[Process]) -> None:
+        for process in processes:
+            process.signal(signal.SIGTERM)
+        for process in processes:
+            process.stopped()
+
+    def join_and_leave() -> None:
+        joined = [Process(role, whole_way.settings, tmp_path / f"joined-{role}.log") for role in pipeline.roles]
+        try:
+            wait_until(lambda: all(process.ready() for process in joined), 120, "those who join")
+            leave([process for processes in pipeline.processes.values() for process in processes])
+            pipeline.start()
+            pipeline.await_ready()
+            leave(joined)
+        finally:
+            for process in joined:
+                process.kill()
+
+    _in_mid_run(whole_way, list(made_up(INTERACTIONS)), join_and_leave)
+    assert _settled(whole_way.balance()) == _settled(embedded_balance)
+
+
+@pytest.mark.timeout(600)
 def test_redis_flushed_in_mid_run_loses_no_event_and_the_lake_decides_what_it_forgot(
     whole_way: WholeWay, embedded_balance: Balance
 ) -> None:
@@ -170,10 +199,36 @@ def test_redis_flushed_in_mid_run_loses_no_event_and_the_lake_decides_what_it_fo
         with redis.Redis.from_url(whole_way.settings.redis_url) as client:
             client.flushdb()
 
+    _forget_and_reconcile(whole_way, flush, embedded_balance)
+
+
+@pytest.mark.timeout(600)
+def test_redis_evicting_in_mid_run_loses_no_event_and_the_lake_decides_what_it_forgot(
+    whole_way: WholeWay, embedded_balance: Balance
+) -> None:
+    with redis.Redis.from_url(whole_way.settings.redis_url) as client:
+        evicted = client.info("stats")["evicted_keys"]
+
+        def evict() -> None:
+            client.config_set("maxmemory-policy", "allkeys-random")
+            client.config_set("maxmemory", client.info("memory")["used_memory"] // 2)
+
+        try:
+            _forget_and_reconcile(whole_way, evict, embedded_balance, lambda: client.config_set("maxmemory", 0))
+        finally:
+            client.config_set("maxmemory", 0)
+        assert client.info("stats")["evicted_keys"] > evicted
+
+
+def _forget_and_reconcile(
+    whole_way: WholeWay, forget: Callable[[], object], embedded_balance: Balance, mend: Callable[[], object] = lambda: 0
+) -> None:
+    """Let Redis forget in mid-run, reconcile once all has drained, and compare with a run in which it did not."""
     # All interactions first, so that those which were forgotten still had their feedback before them.
     events = sorted(made_up(INTERACTIONS), key=lambda event: event.kind != "interaction")
-    _in_mid_run(whole_way, events, flush)
+    _in_mid_run(whole_way, events, forget)
     whole_way.pipeline.await_drained(180)
+    mend()
     republished = reconcile(
         connect(whole_way.settings.lake), whole_way.settings, GaplessProducer(whole_way.settings), 0
     )
