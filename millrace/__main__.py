@@ -14,7 +14,7 @@ COMMANDS: Final = {
     "run": "Files of events into a lake, on this machine alone.",
     "ingest": "Files of events to a running collector.",
     "collector": "Role: take events over HTTP.",
-    "worker": "Role: the agents redact and curate.",
+    "worker": "Role: the agents redact, curate and overflow.",
     "sink": "Role: from Kafka into the lake.",
     "stage": "One stage as a filter, NDJSON in and out.",
     "lake": "Tables and views, SQL over them, reconciliation, leak audit.",

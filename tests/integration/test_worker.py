@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -15,10 +16,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from confluent_kafka import Producer
 
-from deploy.local.process import free_port
-from streams.brokers import GaplessProducer, GroupProgress, Outgoing, create_topics
+from deploy.local.process import free_port, port_is_free
+from schemas.codec import Codec
+from schemas.events import FeedbackEvent, Score
+from streams.brokers import GaplessProducer, GroupProgress, Outgoing, client_config, create_topics
 from streams.pipeline import wait_until
+from streams.redaction.sealing import new_key_pair
 from streams.settings import Settings, environment
 from streams.watchdog import EXIT_FATAL, EXIT_UNDRAINED
 from tests.servers import Servers
@@ -155,6 +160,24 @@ def test_an_agent_with_nothing_to_do_is_no_stall(stand: Stand) -> None:
     stand.await_no_lag()
 
 
+def test_records_of_an_open_transaction_are_not_there_yet_and_no_stall(stand: Stand) -> None:
+    agent = stand.start("0")
+    agent.await_ready()
+    producer = Producer({**client_config(stand.settings), "transactional.id": stand.settings.topic_prefix})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for number in range(20):
+        producer.produce(stand.settings.topic("events"), b"x", b"%d" % number)
+    producer.flush(30)
+    idle_until = time.monotonic() + 2 * STALL_S
+    while time.monotonic() < idle_until:
+        assert agent.readiness() == "ready"
+        time.sleep(0.2)
+    assert agent.batches() == []
+    producer.commit_transaction(30)
+    wait_until(lambda: sum(records for records, _ in agent.batches()) == 20, DEADLINE_S, "all to be read")
+
+
 def test_while_kafka_is_away_an_agent_is_not_ready_but_lives_and_goes_on_afterwards(
     stand: Stand, servers: Servers
 ) -> None:
@@ -286,3 +309,91 @@ def test_large_events_wait_in_kafka_while_a_slow_agent_s_memory_stays_flat(stand
     assert max(size for _, size in agent.batches()) <= limit * 5 / 4 + 1_000_000
     assert stand.behind() > 100, "the others are still in Kafka"
     assert largest - before < 80_000_000
+
+
+@pytest.mark.timeout(300)
+def test_several_processes_of_each_agent_share_the_work_and_end_with_their_supervisor(
+    stand: Stand, servers: Servers, tmp_path: Path
+) -> None:
+    """1 all are ready → 2 one is killed and comes back → 3 everything is processed → 4 the supervisor is killed."""
+    ports = range(first := free_ports(5), first + 5)
+    settings = msgspec.structs.replace(
+        stand.settings,
+        redis_url=servers.fresh_redis(),
+        deadletter_public_keys=(new_key_pair().public,),
+        metrics_port=first,
+        stall_s=120.0,
+        topic_partitions=4,
+        topic_prefix=(prefix := f"t{secrets.token_hex(4)}"),
+        sources=(f"{prefix}.events",),
+    )
+    create_topics(settings)
+    log = tmp_path / "worker.log"
+    with log.open("wb") as err:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "millrace", "worker", "--processes", "2"],
+            cwd=ROOT,
+            env={**os.environ, **environment(settings), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+            stderr=err,
+        )
+    try:
+        # 1
+        wait_until(lambda: all(_ready(port) for port in ports), 120, "five ready processes")
+        children = _children(supervisor.pid)
+        assert len(children) == 5
+        # 2
+        os.kill(min(children), signal.SIGKILL)
+        wait_until(lambda: not _ready(first), DEADLINE_S, "the first to be gone")
+        events = [Outgoing(settings.topic("events"), b"%d" % n, Codec().encode(_thumb(n))) for n in range(200)]
+        GaplessProducer(settings).deliver(events)
+        wait_until(lambda: all(_ready(port) for port in ports), 120, "five ready processes again")
+        assert "a process ended and is started again" in log.read_text()
+        # 3
+        for agent in ("redact", "curate"):
+            progress = GroupProgress(settings, f"{prefix}-{agent}")
+            topic = settings.topic("events" if agent == "redact" else "redacted")
+            wait_until(lambda: progress.behind(topic) == 0, DEADLINE_S, "no lag")  # noqa: B023
+            assert progress.done(topic, 4) == 200
+            progress.close()
+        # 4
+        children = _children(supervisor.pid)
+        supervisor.kill()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), DEADLINE_S, "their ends")
+    finally:
+        children = _children(supervisor.pid)
+        supervisor.kill()
+        supervisor.wait()
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+
+
+def free_ports(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = free_port()
+        if all(port_is_free(first + number) for number in range(count)):
+            return first
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    """Child processes that live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def _thumb(number: int) -> FeedbackEvent:
+    scores = (Score("thumbs", value=1.0),)
+    return FeedbackEvent(event_id=f"e{number}", tenant="acme", interaction_id=f"i{number}", scores=scores)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -177,3 +179,86 @@ def test_a_batch_after_one_that_was_given_up_is_given_up_too(monkeypatch: pytest
     stand.worker._store = None
     asyncio.run(batches())
     assert (stand.given_up, stand.happened) == ([2, 3], ["deliver", "ack 1"])
+
+
+class Ended(Exception):
+    """The watchdog ended the process."""
+
+
+def _watched(stand: Stand) -> Watchdog:
+    def end(status: int, why: str) -> None:
+        raise Ended(why)
+
+    stand.worker._watchdog = Watchdog(stand.worker._health, 10, end)
+    return stand.worker._watchdog
+
+
+def test_a_batch_that_waits_for_a_dependency_is_no_stall_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = itertools.count()
+
+    def process(records: Sequence[RawRecord]) -> Batch:
+        for _ in range(9):
+            watchdog.look(1)
+        if next(tries) < 5:
+            raise StateUnavailable("away")
+        return _outcome(records)
+
+    stand = Stand(monkeypatch, process)
+    watchdog = _watched(stand)
+    stand.batch(5)
+    assert stand.happened == ["deliver", "merge", "ack 5"]
+
+
+def test_a_batch_that_does_not_end_is_one_and_after_its_end_nothing_is_expected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def process(records: Sequence[RawRecord]) -> Batch:
+        for _ in range(11):
+            watchdog.look(1)
+        return _outcome(records)
+
+    stand = Stand(monkeypatch, process)
+    watchdog = _watched(stand)
+    with pytest.raises(Died):
+        stand.batch(5)
+    assert stand.happened == []
+
+    stand = Stand(monkeypatch, _outcome)
+    watchdog = _watched(stand)
+    stand.batch(5)
+    for _ in range(100):
+        watchdog.look(1)
+
+
+def test_while_kafka_acknowledges_nothing_the_agent_is_not_ready_and_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand = Stand(monkeypatch, _outcome)
+    watchdog = _watched(stand)
+    for second in range(100):
+        stand.worker._waiting_for_kafka(second)
+        watchdog.look(1)
+    assert stand.worker._health.problem == "Kafka does not acknowledge"
+    stand.batch(5)
+    assert stand.worker._health.problem is None
+
+
+@pytest.mark.parametrize(
+    ("took_s", "behind", "waited_s"), [(0.01, 0, 0.0), (0.01, 1, 0.2), (0.05, 99, 0.45), (0.0, 99, 0.2)]
+)
+def test_overflow_waits_while_others_are_behind_but_keeps_a_share_of_the_time(
+    monkeypatch: pytest.MonkeyPatch, took_s: float, behind: int, waited_s: float
+) -> None:
+    monkeypatch.setattr(agents, "OVERFLOW_WAIT_S", 0.2)
+    stand, left = Stand(monkeypatch, _outcome), iter([True] * behind)
+    others: Any = SimpleNamespace(are_behind=lambda: next(left, False))
+    start = time.monotonic()
+    asyncio.run(stand.worker._let_others_go_first(others, took_s))
+    assert waited_s <= time.monotonic() - start < waited_s + 0.5
+
+
+def test_overflow_that_shall_stop_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand = Stand(monkeypatch, _outcome)
+    stand.worker._stopping.set()
+    others: Any = SimpleNamespace(are_behind=lambda: True)
+    start = time.monotonic()
+    asyncio.run(stand.worker._let_others_go_first(others, 100))
+    assert time.monotonic() - start < 1

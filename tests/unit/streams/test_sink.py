@@ -17,6 +17,7 @@ from streams.metrics import Health
 from streams.settings import Settings
 from streams.sink import FENCED, LOST, LostRecord, Sink, UnreadableRecord
 from streams.sink_intake import Bounds, Intake, Partition, Record
+from streams.watchdog import Watchdog
 from tests.events import redacted
 from tests.fakes import FakeLake
 from tests.outcomes import letter, outcome
@@ -607,3 +608,55 @@ def test_positions_of_another_entry_partition_are_their_own(stand: Stand) -> Non
     stand.sink.step()
     stand.pass_time(5)
     assert stand.landed("events") == ["e5", "other"]
+
+
+def _ends(stand: Stand) -> list[str]:
+    """Why the watchdog ended the process; the sink has a limit of 10 s from here on."""
+    ends: list[str] = []
+    stand.sink._watchdog = Watchdog(stand.health, 10, lambda _, why: ends.append(why))
+    stand.sink.step()
+    return ends
+
+
+def _pass(stand: Stand, seconds: int) -> None:
+    for _ in range(seconds):
+        stand.sink._watchdog.look(1)
+        stand.pass_time(1)
+
+
+def test_a_sink_that_does_not_get_what_is_there_stalls(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand.kafka.assign(EVENTS)
+    ends = _ends(stand)
+    monkeypatch.setattr(stand.kafka, "watch", lambda: {EVENTS: 3})
+    _pass(stand, 5)
+    assert (stand.health.problem or "").startswith("stalled for 5 s: records are there")
+    _pass(stand, 5)
+    assert "records are there, and none is read" in ends[0]
+
+
+def test_a_round_that_does_not_end_is_a_stall(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = _ends(stand)
+
+    def hang(_: float) -> list[Record]:
+        for _ in range(11):
+            stand.sink._watchdog.look(1)
+        return []
+
+    monkeypatch.setattr(stand.kafka, "poll", hang)
+    stand.sink.step()
+    assert "a round of the sink does not end" in ends[0]
+
+
+def test_a_sink_that_has_nothing_to_do_or_waits_for_the_lake_does_not_stall(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.kafka.assign(EVENTS)
+    ends = _ends(stand)
+    _pass(stand, 30)
+    stand.kafka.write(EVENTS, event(0))
+    stand.lake.away = True
+    monkeypatch.setattr(stand.kafka, "watch", lambda: {EVENTS: 3})
+    stand.sink.step()
+    _pass(stand, 60)
+    assert ends == []
+    assert "stalled" not in (stand.health.problem or "")
