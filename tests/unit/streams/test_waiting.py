@@ -10,7 +10,8 @@ from streams.errors import LakeUnavailable, SettingError
 from streams.metrics import Health
 from streams.waiting import Backoff, await_answer, holds_within
 
-LOGGER = logging.getLogger("test")
+LOGGER = logging.Logger("test")
+"""Of no tree, whose levels and switches other libraries set."""
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_dependency_is_waited_for_and_the_log_and_readiness_say_what_is_wrong(
             raise answer
         return answer
 
-    LOGGER.disabled = False  # as other libraries leave loggers that they did not know
+    LOGGER.addHandler(caplog.handler)
     assert await_answer(ask, "the lake", health, LOGGER) == "there"
     assert len(slept) == 2
     assert health.problem == "waiting for the lake: no bucket"
