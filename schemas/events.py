@@ -14,6 +14,9 @@ Identifier = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00
 Label = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9 ._:/-]{0,100}\Z")]
 """A word that an app's configuration says and not a person: kept as it is."""
 
+Word = Annotated[str, Meta(pattern=r"\A[a-z0-9_-]{1,40}\Z")]
+"""One word out of an app's or a format's own list, kept as it is."""
+
 Tenant = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 """A tenant's name: no slash, so that `tenant/interaction` never reads two ways."""
 
@@ -30,6 +33,11 @@ ScoreMethod = Literal[
     "correction",
     "demonstration",
     "comment",
+    "copied",
+    "regenerated",
+    "edited",
+    "abandoned",
+    "tests_passed",
 ]
 Rater = Literal["user", "expert", "model", "metric"]
 MessageRole = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -69,6 +77,7 @@ class Interaction(Struct, frozen=True):
 
     `tools` is the JSON text of the tool definitions. `user` is the app's own id before redaction and a keyed
     hash after it. `consent` is the person's explicit word on training use; None is no word at all.
+    `finish_reason` is why the model stopped, as OpenAI's API says it: `length` is a truncated answer.
     """
 
     messages: tuple[Message, ...]
@@ -86,14 +95,19 @@ class Interaction(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     consent: bool | None = None
     sensitive: bool = False
+    finish_reason: Word | None = None
+    difficulty: Word | None = None
 
 
 class Score(Struct, frozen=True):
     """One judgement, raw. Which fields carry it depends on `method`; `schemas.scores` has the table.
 
     `value`: thumbs and success 1 or 0, stars 1..`maximum`, numeric within [`minimum`, `maximum`].
-    `wins`, `losses`, `ties`: win_rate. `over`: the interaction that this one was preferred over (pairwise).
-    `text`: the better output (correction, demonstration) or what was said (comment).
+    `wins`, `losses`, `ties`: win_rate; tests passed and failed are `wins` and `losses` of tests_passed. `over`: the
+    interaction that this one was compared with (pairwise; `value` 1 or none: preferred, ½: a tie). `text`: the better
+    output (correction, demonstration), what was said (comment), or what the person made of the answer (edited, where
+    `value` may say instead how much of it was kept). `by` is who judged: the app's own id, after redaction a keyed
+    hash; None is the interaction's own user.
     """
 
     method: ScoreMethod
@@ -106,6 +120,7 @@ class Score(Struct, frozen=True):
     over: Identifier | None = None
     text: str | None = None
     rater: Rater = "user"
+    by: str | None = None
 
 
 class Retraction(Struct, frozen=True):

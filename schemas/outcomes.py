@@ -21,13 +21,17 @@ class SourceEvent(Struct, frozen=True):
 
 
 class GateOutcome(Struct, frozen=True):
-    """What one gate said. `value` is what it measured, in the gate's own unit; None where it only decides."""
+    """What one gate said. `value` is what it measured, in the gate's own unit; None where it only decides.
+
+    `detail` names what was found by its category or pattern, never by its text.
+    """
 
     gate: str
     family: Family
     passed: bool
     reason: Reason | None = None
     value: float | None = None
+    detail: str | None = None
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -35,6 +39,10 @@ class Sample(Struct, frozen=True, kw_only=True):
 
     `score` is None where the feedback ranks or demonstrates but does not rate. `rejected_output` is the answer
     that a person replaced. `preferred_over` are interaction ids. `similarity` is to `duplicate_of`.
+
+    `score` lies in [`score_low`, `score_high`], a 95 % interval. `system` is the system prompt. `prompt_id` is the same
+    for all samples with the same prompt, tenant and role. `reviewed` is by a person. `awaits_review` has the output of
+    a tuned model, which until then may only serve as the rejected half of a pair. `profile` is that of the gates.
     """
 
     instruction: str
@@ -65,6 +73,14 @@ class Sample(Struct, frozen=True, kw_only=True):
     consent: bool | None
     sensitive: bool
     pii: dict[str, int]
+    system: str | None = None
+    score_low: float | None = None
+    score_high: float | None = None
+    prompt_id: str = ""
+    difficulty: str | None = None
+    reviewed: bool = False
+    awaits_review: bool = False
+    profile: str = ""
 
 
 class Rejection(Struct, frozen=True, kw_only=True):

@@ -19,18 +19,29 @@ class Reason(StrEnum):
 
     # Rejections of one event; the interaction that it names stays as it was.
     ID_CONFLICT = "id_conflict"
+    BURST_HELD = "burst_held"
 
     # Safety: the interaction must not be trained on.
     CONSENT_MISSING = "consent_missing"
     CONSENT_WITHDRAWN = "consent_withdrawn"
     REVIEW_REJECTED = "review_rejected"
     PII_BARRED = "pii_barred"
+    PII_RESIDUAL = "pii_residual"
+    POLICY = "policy"
 
     # Quality: the interaction is no use.
     EMPTY_PROMPT = "empty_prompt"
     EMPTY_OUTPUT = "empty_output"
     TOO_LONG = "too_long"
     FEEDBACK_RETRACTED = "feedback_retracted"
+    NO_FEEDBACK = "no_feedback"
+    TOO_SHORT = "too_short"
+    BAD_FORMAT = "bad_format"
+    TRUNCATED = "truncated"
+    LANGUAGE = "language"
+    REPETITION = "repetition"
+    LOW_QUALITY = "low_quality"
+    PLUGIN = "plugin"
 
 
 DEAD_LETTER_REASONS = frozenset(

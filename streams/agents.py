@@ -27,7 +27,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar, cast
 import faust
 from faust.types import EventT
 
-from streams import intake, metrics
+from streams import curation, intake, metrics
 from streams.brokers import GaplessProducer, GroupProgress, await_topics, read_by, topic_ids
 from streams.errors import BrokerUnavailable, DeliveryFailed, TransientError
 from streams.metrics import Health
@@ -387,7 +387,7 @@ class _AgentWorker:
         if self._store is not None:
             from streams.runners.curate import CurateRunner
 
-            runner = CurateRunner(settings, codec, self._store, hasher, letters, ids)
+            runner = CurateRunner(settings, codec, self._store, hasher, letters, ids, curation.load(settings.curation))
         else:
             from streams.redaction import configured
             from streams.runners.redact import RedactRunner

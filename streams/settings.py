@@ -57,6 +57,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ""
     redis_url: Annotated[str, _says("state of the join and dedup; rediss:// is TLS")] = "redis://localhost:6379/0"
     state_file: Annotated[str, _says("state in this SQLite file instead of Redis; for one worker process")] = ""
+    curation: Annotated[
+        str, _says("YAML file that says what makes a sample: scores, gates, near duplicates; empty is the built-in one")
+    ] = ""
     state_days: Annotated[Positive, _says("days for which an interaction waits for feedback in the state")] = 90
     lake: Annotated[str, _says("folder or s3://bucket/path of the tables; S3 credentials as AWS_*")] = "lake"
     lake_commit_s: Annotated[Seconds, _says("at least this often waiting rows are committed")] = 5.0

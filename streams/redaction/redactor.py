@@ -177,8 +177,8 @@ class InteractionRedactor:
         )
 
     def score(self, score: Score) -> Score:
-        """The text of a correction, demonstration or comment."""
-        return msgspec.structs.replace(score, text=self._optional(score.text))
+        """The text of a correction, demonstration or comment; who judged becomes a keyed hash."""
+        return msgspec.structs.replace(score, text=self._optional(score.text), by=self.user(score.by))
 
     def review(self, review: Review) -> Review:
         """The edit and the comment; the reviewer becomes a keyed hash."""

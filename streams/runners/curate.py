@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from schemas.codec import Codec
+from schemas.curation import Curation
 from schemas.events import Position, RedactedEvent
 from schemas.outcomes import Outcome
 from schemas.reasons import Reason
@@ -21,7 +22,7 @@ from streams.stages import Drop, Keep, Wait, dedup
 from streams.stages.gate import Gated, gate
 from streams.stages.join import InteractionLog, join
 from streams.stages.normalise import normalise
-from streams.stages.outcome import Applied, conflict, rejected, sample_id, sampled
+from streams.stages.outcome import RULES, Applied, conflict, rejected, sample_id, sampled
 from streams.stages.score import combine
 from streams.state import Claim, StateStore
 
@@ -61,7 +62,11 @@ class CurateRunner:
         hasher: KeyedHasher,
         dead_letters: DeadLetters,
         topic_ids: Mapping[str, str],
+        curation: Curation | None = None,
     ) -> None:
+        """`curation` None is the built-in one."""
+        self._curation = Curation() if curation is None else curation
+        self._rules = f"{RULES} {self._curation.rules()}"
         self._codec = codec
         self._store = store
         self._hasher = hasher
@@ -95,7 +100,7 @@ class CurateRunner:
         for item, recognised in zip(items, self._recognise(items), strict=True):
             if recognised == "conflict":
                 metrics.DROPPED.labels("claim", Reason.ID_CONFLICT).inc()
-                nothing = Applied(item.event, item.entry, item.received_at, InteractionLog())
+                nothing = self._applied(item, InteractionLog())
                 outgoing[item.record] = self._curated_record(item.record, conflict(nothing))
             elif recognised == "replayed":
                 metrics.REPLAYED.labels("curate").inc()
@@ -110,8 +115,8 @@ class CurateRunner:
             key = _key(item.event)
             try:
                 log, revision = logs[key].apply(item.event)
-                applied = Applied(item.event, item.entry, item.received_at, log.as_of(revision))
-                verdict, stage = _judge(applied.log, self._barred)
+                applied = self._applied(item, log.as_of(revision))
+                verdict, stage = _judge(applied.log, self._curation, self._barred)
             except Exception:
                 outgoing[item.record] = self._dead_letter(item.record, item, Reason.STAGE_FAILED)
                 continue
@@ -124,7 +129,7 @@ class CurateRunner:
         # 6 outcomes and state changes
         for one in judged:
             try:
-                outcome = _outcome(one, duplicates.get(one.item.record))
+                outcome = _outcome(one, self._curation, duplicates.get(one.item.record))
                 if outcome is not None:
                     outgoing[one.item.record] = self._curated_record(one.item.record, outcome)
             except Exception as exc:
@@ -191,7 +196,9 @@ class CurateRunner:
                     prints[owner] = dedup.Fingerprint(stored[: len(stored) // 2], stored[len(stored) // 2 :])
         with timed("dedup"):
             return {
-                one.item.record: dedup.decide(sample_id(one.item.event), own, row, prints)
+                one.item.record: dedup.decide(
+                    sample_id(one.item.event), own, row, prints, self._curation.dedup.threshold
+                )
                 for one, own, row in zip(judged, owns, owners, strict=True)
             }
 
@@ -209,6 +216,9 @@ class CurateRunner:
             return self._dead_letters.seal(record, self._position(record), "curate", reason)
         event_hash = self._hasher.event(item.event.tenant, item.event.event_id)
         return self._dead_letters.seal(record, item.entry, "curate", reason, item.event.tenant, event_hash)
+
+    def _applied(self, item: _Item, log: InteractionLog) -> Applied:
+        return Applied(item.event, item.entry, item.received_at, log, self._rules)
 
     def _position(self, record: RawRecord) -> Position:
         return Position(self._topic_ids[record.topic], record.partition, record.offset)
@@ -236,14 +246,14 @@ def _compared(one: _Judged) -> tuple[str, str]:
     return f"{normalised.input}\n{normalised.instruction}", normalised.output
 
 
-def _outcome(one: _Judged, duplicate: dedup.Duplicate | None) -> Outcome | None:
+def _outcome(one: _Judged, curation: Curation, duplicate: dedup.Duplicate | None) -> Outcome | None:
     """The outcome that an event brought about; None while there is nothing to decide."""
     if isinstance(one.verdict, Drop):
         return rejected(one.applied, one.verdict, one.stage)
     if isinstance(one.verdict, Wait):
         return None
     with timed("score"):
-        combined = combine(one.verdict.record.normalised.joined.scores)
+        combined = combine(one.verdict.record.normalised.joined.scores, curation.scores)
     return sampled(one.applied, one.verdict.record, combined, duplicate)
 
 
@@ -252,7 +262,7 @@ def _gated(one: _Judged) -> Gated:
     return one.verdict.record
 
 
-def _judge(log: InteractionLog, barred: frozenset[str]) -> tuple[Keep[Gated] | Drop | Wait, str]:
+def _judge(log: InteractionLog, curation: Curation, barred: frozenset[str]) -> tuple[Keep[Gated] | Drop | Wait, str]:
     """Join, normalise and gate an interaction; with the stage that decided."""
     with timed("join"):
         joined = join(log)
@@ -260,7 +270,7 @@ def _judge(log: InteractionLog, barred: frozenset[str]) -> tuple[Keep[Gated] | D
         return _noted(joined, "join"), "join"
     _noted(joined, "join")
     with timed("normalise"):
-        normalised = _noted(normalise(joined.record), "normalise")
+        normalised = _noted(normalise(joined.record, curation.normalise), "normalise")
     if not isinstance(normalised, Keep):
         return normalised, "normalise"
     with timed("gate"):

@@ -99,7 +99,11 @@ def sample_of(token: str) -> str:
 
 
 def decide(
-    sample_id: str, own: Fingerprint, owners: Sequence[str], fingerprints: Mapping[str, Fingerprint]
+    sample_id: str,
+    own: Fingerprint,
+    owners: Sequence[str],
+    fingerprints: Mapping[str, Fingerprint],
+    threshold: float = THRESHOLD,
 ) -> Duplicate | None:
     """The most similar owner of a band of this sample that is alike, or None; owners are tokens.
 
@@ -109,7 +113,7 @@ def decide(
     others = sorted({owner for owner in owners if sample_of(owner) != sample_id and owner in fingerprints})
     alike = [Duplicate(sample_of(owner), similarity(own, fingerprints[owner])) for owner in others]
     best = max(alike, key=lambda duplicate: duplicate.similarity, default=None)
-    return best if best is not None and best.similarity >= THRESHOLD else None
+    return best if best is not None and best.similarity >= threshold else None
 
 
 def shingle_hashes(texts: Sequence[str]) -> list[NDArray[np.uint32]]:

@@ -15,6 +15,7 @@ import msgspec
 import regex
 from msgspec import Struct
 
+from schemas.curation import Normalising
 from schemas.events import ContentPart, Message, ToolCall
 from schemas.outcomes import GateOutcome, Origin
 from schemas.reasons import Reason
@@ -43,7 +44,7 @@ class Normalised(Struct, frozen=True):
     origin: Origin
 
 
-def normalise(joined: Joined) -> Keep[Normalised] | Drop:
+def normalise(joined: Joined, rules: Normalising = Normalising()) -> Keep[Normalised] | Drop:
     """Bring one interaction into form. Drops an interaction without a question or without an answer."""
     numbers = Numbering()
     messages = tuple(_clean(message, numbers) for message in joined.interaction.messages)

@@ -14,16 +14,17 @@ from streams.stages.gate import Gated
 from streams.stages.join import InteractionLog
 
 RULES: Final = " ".join((score.VERSION, gate.VERSION, dedup.VERSION))
-"""Lineage of an outcome: the versions of all rules that made it."""
+"""Lineage of an outcome: the versions of the stages; with it goes that of the curation file."""
 
 
 class Applied(Struct, frozen=True):
-    """One event applied to its interaction: where it entered, when, and the log as of it."""
+    """One event applied to its interaction: where it entered, when, the log as of it, and under which rules."""
 
     event: RedactedEvent
     entry: Position
     received_at: int
     log: InteractionLog
+    rules: str
 
 
 def sample_id(event: RedactedEvent) -> str:
@@ -93,7 +94,7 @@ def _outcome(applied: Applied, sample: Sample | None = None, rejection: Rejectio
         received_at=applied.received_at,
         sources=tuple(SourceEvent(source.event_id, source.entry) for source in applied.log.events),
         redactor=event.redactor,
-        rules=RULES,
+        rules=applied.rules,
         sample=sample,
         rejection=rejection,
     )

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from schemas.events import Rater, Score
+from schemas.curation import Scoring
+from schemas.events import Score
 from streams.stages.join import Scored
 
 VERSION: Final = "score-1"
-
-WEIGHTS: Final[Mapping[Rater, float]] = {"expert": 4.0, "user": 1.0, "metric": 1.0, "model": 0.5}
-"""How much one judgement of each rater weighs: an expert's outweighs three users'."""
-
-PRIOR_WEIGHT: Final = 1.0
-"""Weight of not knowing: confidence = evidence / (evidence + prior), so one thumb is 0.5 and nine are 0.9."""
 
 
 class Combined(Struct, frozen=True):
@@ -27,15 +22,17 @@ class Combined(Struct, frozen=True):
     preferred_over: tuple[str, ...]
 
 
-def combine(scores: Sequence[Scored]) -> Combined:
+def combine(scores: Sequence[Scored], rules: Scoring = Scoring()) -> Combined:
     """The weighted mean of all scores that rate. Rankings and demonstrations rate nothing by themselves."""
-    rated = [(value, WEIGHTS[held.score.rater]) for held in scores if (value := unit_value(held.score)) is not None]
+    rated = [
+        (value, rules.weights[held.score.rater]) for held in scores if (value := unit_value(held.score)) is not None
+    ]
     weight = sum(weight for _, weight in rated)
     preferred = tuple(sorted({held.score.over for held in scores if held.score.over is not None}))
     if not rated:
         return Combined(None, 0.0, preferred)
     mean = sum(value * weight for value, weight in rated) / weight
-    return Combined(mean, weight / (weight + PRIOR_WEIGHT), preferred)
+    return Combined(mean, weight / (weight + rules.prior), preferred)
 
 
 def unit_value(score: Score) -> float | None:

@@ -166,10 +166,10 @@ def test_an_event_on_which_a_stage_raises_is_sealed_away_and_the_others_go_on(
 ) -> None:
     judge = curating._judge
 
-    def raising(log: InteractionLog, barred: frozenset[str]) -> object:
+    def raising(log: InteractionLog, *rules: Any) -> object:
         if any(event.interaction_id == "bad" for event in log.events):
             raise RuntimeError("a bug")
-        return judge(log, barred)
+        return judge(log, *rules)
 
     monkeypatch.setattr(curating, "_judge", raising)
     events = (chat("bad"), chat("a", 1), thumb("a", 2))
