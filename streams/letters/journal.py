@@ -6,7 +6,8 @@ between the topics themselves tell, by the letter's id in a record's headers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -20,11 +21,16 @@ from streams.errors import BrokerUnavailable, CommitStateUnknown, FencedError, S
 from streams.lake.ports import Lake
 from streams.reentry import letter_of
 from streams.settings import Settings
+from streams.waiting import Backoff
 
 _COMMITS: Final = "journal"
 _CLOCKS_MS: Final = 600_000
 """How far the clock of this machine and those of the brokers may be apart."""
 _TIMEOUT_S: Final = 30.0
+_UNLED: Final = frozenset(
+    (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
+)
+"""What a partition answers that was just made or is just moving; librdkafka does not mark these as retriable here."""
 
 
 class Sending(NamedTuple):
@@ -93,8 +99,7 @@ class SentTo:
 def _letters(consumer: Any, topic: str, topic_id: str, time_ms: int) -> Iterator[tuple[str, Position]]:
     partitions = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions
     asked = [TopicPartition(topic, number, max(0, time_ms)) for number in partitions]
-    starts = consumer.offsets_for_times(asked, timeout=_TIMEOUT_S)
-    for start in starts:
+    for start in _starts(consumer, asked):
         if start.offset < 0:
             continue  # nothing is younger
         consumer.assign([start])
@@ -109,6 +114,19 @@ def _letters(consumer: Any, topic: str, topic_id: str, time_ms: int) -> Iterator
                 yield letter, Position(topic_id, message.partition(), message.offset())
         else:
             raise BrokerUnavailable(f"topic {topic} cannot be read: no answer within {_TIMEOUT_S:.0f} s")
+
+
+def _starts(consumer: Any, asked: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+    """Where each partition begins to be that young. While a partition has no leader yet, it is asked again."""
+    backoff, end = Backoff(first_s=0.1, most_s=1.0), time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            found: Sequence[TopicPartition] = consumer.offsets_for_times(asked, timeout=_TIMEOUT_S)
+            return found
+        except KafkaException as exc:
+            if exc.args[0].code() not in _UNLED or time.monotonic() > end:
+                raise
+        time.sleep(backoff.next_s())
 
 
 def _row(sending: Sending, sent_at: datetime) -> Row:
