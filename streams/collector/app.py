@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar, get_args
 
@@ -46,7 +47,10 @@ LARGE_BYTES: Final = 16_384
 _NDJSON: Final = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 )
+_LOG: Final = logging.getLogger("millrace.collector")
 _ROLE: Final = "collector"
+_AUDITED: Final = frozenset({"tenant", "scope"})
+"""Why an event is refused that may be an attempt to do what its key may not: each is logged."""
 _UNSENT: Final = Fault("", "Kafka did not acknowledge it in time: send it again, with the same event_id")
 
 P = ParamSpec("P")
@@ -155,8 +159,8 @@ class Intake:
         events = [verdict.event for verdict in verdicts if isinstance(verdict, Good)]
         acknowledged = iter(await self._publish(events, threaded=large))  # 6
         told = [
-            _refuse(index, verdict) if isinstance(verdict, Bad) else _tell(index, verdict.event, next(acknowledged))
-            for index, verdict in enumerate(verdicts)
+            _refuse(index, said, key) if isinstance(said, Bad) else _tell(index, said.event, next(acknowledged))
+            for index, said in enumerate(verdicts)
         ]
         return events_response(told)  # 7
 
@@ -200,8 +204,11 @@ def outgoing(events: Sequence[FeedbackEvent], codec: Codec, topic: str) -> list[
     ]
 
 
-def _refuse(index: int, verdict: Bad) -> EventAnswer:
+def _refuse(index: int, verdict: Bad, key: Key) -> EventAnswer:
     REFUSED.labels(verdict.why).inc()
+    if verdict.why in _AUDITED:
+        fields = {"why": verdict.why, "key": key.id, "tenant": key.tenant, "field": verdict.fault.field}
+        _LOG.warning("denied", extra={"fields": fields})
     return EventAnswer(index, verdict.event_id, verdict.status, verdict.fault)
 
 

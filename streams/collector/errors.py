@@ -20,6 +20,7 @@ Why = Literal[
     Limit,
     "key",  # none, unknown or revoked
     "scope",  # the key may not send this
+    "tenant",  # the event names another tenant than the key's
     "encoding",  # a Content-Encoding other than gzip, or gzip that is corrupt or truncated
     "invalid",  # no JSON, or no event by the contract
     "slow",  # the body did not arrive in time, or the sender hung up

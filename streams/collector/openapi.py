@@ -22,9 +22,9 @@ The HTTP status is 202 if every event was acknowledged, and 503 if at least one 
 status only and sends everything again loses nothing, because events are recognised by their id. It is 207 if some were
 acknowledged and the others refused, and that of the events if all were refused alike (400 if not alike).
 
-The tenant is the API key's, whatever a body says. A key has one of two scopes. `write` sends everything and belongs on
-a server. `browser` may stand in a web page: it sends only a person's thumbs, stars and comments, and it is the only
-scope for which cross-origin answers are given. No key reads anything.
+The tenant is the API key's; an event that names another is refused with 403. A key has one of two scopes. `write` sends
+everything and belongs on a server. `browser` may stand in a web page: it sends only a person's thumbs, stars and
+comments, and it is the only scope for which cross-origin answers are given. No key reads anything.
 """
 
 _REF: Final = "#/components/schemas/{name}"

@@ -40,7 +40,7 @@ def judge(texts: Sequence[bytes], key: Key, max_event_bytes: int) -> list[Good |
 
 
 def judge_one(text: bytes, key: Key, max_event_bytes: int) -> Good | Bad:
-    """The verdict for one event. The tenant is the key's, whatever the text says."""
+    """The verdict for one event. Its tenant is the key's; one that names another tenant is refused."""
     if len(text) > max_event_bytes:
         problem = f"the event has {len(text)} bytes, more than {max_event_bytes}"
         return Bad(None, 413, "event", Fault("", problem, "event"))
@@ -48,6 +48,8 @@ def judge_one(text: bytes, key: Key, max_event_bytes: int) -> Good | Bad:
     try:
         parsed = parse_json(text)
         event_id = _event_id(parsed)
+        if names_another(parsed, key.tenant):
+            return Bad(event_id, 403, "tenant", Fault("tenant", "is the API key's; this event names another"))
         event = event_from_json(parsed, key.tenant)
     except InvalidEvent as exc:
         if exc.limit == "depth":
@@ -57,6 +59,12 @@ def judge_one(text: bytes, key: Key, max_event_bytes: int) -> Good | Bad:
     if beyond is not None:
         return Bad(event_id, 403, "scope", beyond)
     return Good(event)
+
+
+def names_another(parsed: object, tenant: str) -> bool:
+    """Whether an event says that it is another tenant's: a mixed-up key, or somebody who tries."""
+    named = parsed.get("tenant") if isinstance(parsed, dict) else None
+    return named not in (None, "", tenant)
 
 
 def beyond_browser(event: FeedbackEvent) -> Fault | None:
@@ -75,6 +83,8 @@ def beyond_browser(event: FeedbackEvent) -> Fault | None:
             )
         if score.rater != "user":
             return Fault(f"scores[{index}].rater", "a key of scope browser takes only the rater user")
+        if score.by is not None:
+            return Fault(f"scores[{index}].by", "a key of scope browser cannot say who judged")
     return None
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -78,9 +79,20 @@ def test_a_record_is_keyed_by_tenant_and_interaction_and_without_one_by_the_even
     ]
 
 
-def test_the_tenant_is_the_keys_whatever_the_body_says(collector: Collector) -> None:
-    collector.http.post("/v1/events", json=thumb("e1", tenant="globex"))
-    assert collector.events()[0].tenant == "acme"
+def test_an_event_that_names_another_tenant_is_denied_and_audited_and_the_others_are_taken(
+    collector: Collector, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logging.Logger("audit")
+    log.addHandler(caplog.handler)
+    monkeypatch.setattr("streams.collector.app._LOG", log)
+    events = [thumb("e1", tenant="globex"), thumb("e2", tenant="acme"), thumb("e3")]
+    response = collector.http.post("/v1/events", json=events)
+    assert [event["status"] for event in response.json()["events"]] == [403, 202, 202]
+    assert response.json()["events"][0]["error"]["field"] == "tenant"
+    assert [(event.event_id, event.tenant) for event in collector.events()] == [("e2", "acme"), ("e3", "acme")]
+    audited = [record.fields for record in caplog.records if record.message == "denied"]  # type: ignore[attr-defined]
+    assert [(fields["why"], fields["tenant"]) for fields in audited] == [("tenant", "acme")]
+    assert "globex" not in caplog.text
 
 
 def test_a_large_batch_is_taken_whole_and_in_order(collector: Collector) -> None:
@@ -367,6 +379,7 @@ DENIED_IN_A_PAGE = [
     ("scores[0].method", thumb("e1", score={"method": "win_rate", "wins": 1, "losses": 0})),
     ("scores[0].method", thumb("e1", score={"method": "pairwise", "over": "i0"})),
     ("scores[0].rater", thumb("e1", score={"method": "thumbs", "value": 1, "rater": "expert"})),
+    ("scores[0].by", thumb("e1", score={"method": "thumbs", "value": 1, "by": "somebody"})),
 ]
 
 
