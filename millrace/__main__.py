@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "sink": "Role: from Kafka into the lake.",
     "stage": "One stage as a filter, NDJSON in and out.",
     "lake": "Tables and views, SQL over them, reconciliation, leak audit.",
+    "review": "Samples that wait for a person: list, approve, reject, edit.",
+    "held": "Scores that came in bursts: list, let in.",
     "deadletter": "What could not be processed: list, show, send again, purge.",
     "keys": "The collector's API keys, and the key pair for dead letters.",
     "topics": "Create or check Kafka's topics.",

@@ -82,7 +82,7 @@ def _event(parsed: Mapping[str, Any], tenant: str) -> FeedbackEvent:
             raise InvalidEvent("score", "send either score or scores")
         shaped["scores"] = [shaped.pop("score")]
     if isinstance(shaped.get("scores"), list):
-        shaped["scores"] = [_score(score) for score in shaped["scores"]]
+        shaped["scores"] = [_score(score, f"scores[{index}]") for index, score in enumerate(shaped["scores"])]
     try:
         event = msgspec.convert(shaped, FeedbackEvent)
     except msgspec.ValidationError as exc:
@@ -111,6 +111,8 @@ def check_event(event: FeedbackEvent) -> None:
         raise InvalidEvent("interaction_id", "is required")
     for index, score in enumerate(event.scores):
         check_score(score, f"scores[{index}]")
+        if score.over is not None and score.over == event.interaction_id:
+            raise InvalidEvent(f"scores[{index}].over", "must be another interaction")
     if event.review is not None and event.review.decision == "edit" and not (event.review.output or "").strip():
         raise InvalidEvent("review.output", "is required for an edit")
     if event.interaction is not None:
@@ -149,7 +151,7 @@ def _micros(when: object) -> int:
         raise InvalidEvent("occurred_at", "is no time between the years 1 and 9999") from exc
 
 
-def _score(score: object) -> object:
+def _score(score: object, field: str) -> object:
     if not isinstance(score, dict):
         return score
     value = score.get("value")
@@ -157,8 +159,8 @@ def _score(score: object) -> object:
         return {**score, "value": float(value)}
     if isinstance(value, str):
         word = _WORDS.get(value.strip().casefold())
-        if word is None and score.get("method") in ("thumbs", "success"):
-            raise InvalidEvent("scores.value", f"{score['method']} takes up/down, true/false or 1/0")
+        if word is None and score.get("method") in ("thumbs", "success", "tests_passed"):
+            raise InvalidEvent(f"{field}.value", f"{score['method']} takes up/down, true/false or 1/0")
         return {**score, "value": value if word is None else word}
     return score
 
@@ -192,6 +194,8 @@ def _message(message: object) -> object:
         shaped["tool_calls"] = [_tool_call(call) for call in shaped["tool_calls"]]
     elif "tool_calls" in shaped and shaped["tool_calls"] is None:
         del shaped["tool_calls"]
+    if "tool_calls" not in shaped and isinstance(shaped.get("function_call"), Mapping):
+        shaped["tool_calls"] = [_tool_call({"function": shaped["function_call"]})]  # before OpenAI had tools
     return shaped
 
 

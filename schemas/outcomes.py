@@ -20,7 +20,7 @@ class SourceEvent(Struct, frozen=True):
     entry: Position
 
 
-class GateOutcome(Struct, frozen=True):
+class GateOutcome(Struct, frozen=True, gc=False):
     """What one gate said. `value` is what it measured, in the gate's own unit; None where it only decides.
 
     `detail` names what was found by its category or pattern, never by its text.

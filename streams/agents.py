@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Literal, Protocol, TypeVar, cast
 
 import faust
@@ -35,7 +36,7 @@ from streams.redaction.hashing import KeyedHasher
 from streams.redaction.sealing import Sealer
 from streams.reentry import origin_of
 from streams.registry import codec_of
-from streams.runners import Batch, RawRecord
+from streams.runners import BRIEF_S, Batch, RawRecord
 from streams.runners.dead_letters import DeadLetters
 from streams.runners.overflow import Diversion
 from streams.settings import Settings
@@ -281,9 +282,11 @@ class _AgentWorker:
             await asyncio.to_thread(self._producer.deliver, batch.outgoing)
             self._health.ready("kafka")
             # 3
-            if self._store is not None and batch.changes:
+            if self._store is not None:
                 store, ttl_s = self._store, self._settings.state_days * 86_400
-                await self._answered(lambda: store.merge(batch.changes, ttl_s))
+                for changes, kept_s in ((batch.changes, ttl_s), (batch.brief, BRIEF_S)):
+                    if changes:
+                        await self._answered(partial(store.merge, changes, kept_s))
         except asyncio.CancelledError:
             self._give_up(app, events)
             return

@@ -1,7 +1,7 @@
 """Importers: files that people already have, as events. One file in, events and bad lines out, in order.
 
 Ids are hashes of the content and of how often it came before in the file, so that the same file always gives the same
-events and a corrected file gives only what is new in it.
+events and a corrected file gives only what is new in it; an example's own id stands before its hash.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
 
@@ -20,10 +21,28 @@ import msgspec
 from schemas.errors import InvalidEvent
 from schemas.events import FeedbackEvent, Interaction, Message, Score
 from schemas.intake import check_event, event_from_json, parse_json
+from streams.elements import elements
 
-Judged = tuple[Interaction, tuple[Score, ...]]
-"""One interaction of a line with its judgement; without one it will wait for feedback."""
 
+class Judged(NamedTuple):
+    """One interaction of a line with its judgement; without one it will wait for feedback.
+
+    `name` is the file's own id for it, `source` where the file has it from.
+    """
+
+    interaction: Interaction
+    scores: tuple[Score, ...] = ()
+    name: str = ""
+    source: str = ""
+
+
+_BLOCK_BYTES: Final = 1 << 16
+_LIST: Final = "examples"
+_LABEL: Final = re.compile(r"[A-Za-z0-9._:/-]{1,80}")
+_WORDS: Final = re.compile(r"[a-z]+")
+_TOO_LONG: Final = "longer than {} bytes"
+_ENDS_EARLY: Final = "the gzip data is damaged or ends early; what follows is unreadable"
+_DAMAGED: Final = (EOFError, gzip.BadGzipFile, zlib.error)
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _HH_TURN: Final = re.compile(r"\n\n(Human|Assistant): ?")
 _HH_ROLES: Final[Mapping[str, str]] = {"Human": "user", "Assistant": "assistant"}
@@ -42,9 +61,9 @@ def read_events(path: Path, form: str, tenant: str, max_line_bytes: int) -> Iter
     Interactions and their scores come as separate events. Raises `OSError` if the file cannot be read at all.
     """
     seen: Counter[bytes] = Counter()
-    for number, line in _lines(path, max_line_bytes):
+    for number, place, line in (_examples if form == "examples" else _lines)(path, max_line_bytes):
         if isinstance(line, str):
-            yield BadLine(number, line)
+            yield BadLine(number, f"{place}{line}")
             continue
         try:
             if form == "events":
@@ -52,7 +71,7 @@ def read_events(path: Path, form: str, tenant: str, max_line_bytes: int) -> Iter
             else:
                 yield from _events(FORMATS[form](_object(line)), form, tenant, seen)
         except InvalidEvent as exc:
-            yield BadLine(number, str(exc))
+            yield BadLine(number, f"{place}{exc}")
 
 
 def file_id(path: Path, form: str, tenant: str) -> str:
@@ -67,18 +86,20 @@ def file_id(path: Path, form: str, tenant: str) -> str:
 def _hh(line: Mapping[str, object]) -> list[Judged]:
     """`{"chosen", "rejected"}`: two transcripts of which people preferred the first."""
     return [
-        (Interaction(_transcript(line, "chosen")), (Score("thumbs", value=1.0),)),
-        (Interaction(_transcript(line, "rejected")), (Score("thumbs", value=0.0),)),
+        Judged(Interaction(_transcript(line, "chosen")), (Score("thumbs", value=1.0),)),
+        Judged(Interaction(_transcript(line, "rejected")), (Score("thumbs", value=0.0),)),
     ]
 
 
 def _openai_chat(line: Mapping[str, object]) -> list[Judged]:
     """An SFT line `{"messages", …}`, or a DPO line with `preferred_output` and `non_preferred_output`.
 
-    A judgement is `score` (as in an event), or the `weight` 0 or 1 of the last assistant message.
+    Beside these may stand what an interaction has (`model`, `finish_reason`, …), and for an SFT line the API's own
+    `choices` in place of the answer. A judgement is `score` (as in an event), or the `weight` 0 or 1 of the last
+    assistant message.
     """
     if "preferred_output" not in line:
-        return [_judged(line)]
+        return [_judged(_with_choice(line))]
     given = line.get("input")
     if not isinstance(given, dict):
         raise InvalidEvent("input", "is required with preferred_output")
@@ -88,8 +109,8 @@ def _openai_chat(line: Mapping[str, object]) -> list[Judged]:
         answer, prompt = line.get(name), given.get("messages")
         if not isinstance(answer, list) or not isinstance(prompt, list):
             raise InvalidEvent(name, "must be a list of messages, like input.messages")
-        interaction = _interaction({"messages": [*prompt, *answer], "tools": given.get("tools")})
-        judged.append((interaction, (Score("thumbs", value=value),)))
+        interaction = _interaction({**line, "messages": [*prompt, *answer], "tools": given.get("tools")})
+        judged.append(Judged(interaction, (Score("thumbs", value=value),)))
     return judged
 
 
@@ -100,12 +121,52 @@ def _alpaca(line: Mapping[str, object]) -> list[Judged]:
     return [_judged(line)]
 
 
+def _example(line: Mapping[str, object]) -> list[Judged]:
+    """An example of a role: `{"id", "role", "task_type", "messages", "metadata"}`.
+
+    Of `metadata`: `difficulty`, `tags`, `quality_score` in [0, 1], and `source`, which tells whether an expert gave it.
+    """
+    metadata = line.get("metadata")
+    if metadata is None:
+        metadata = {}
+    if not isinstance(metadata, dict) or not isinstance(line.get("messages"), list):
+        raise InvalidEvent("messages", "must be a list of messages, and metadata an object")
+    said = {name: metadata[name] for name in ("difficulty", "tags") if metadata.get(name) is not None}
+    if isinstance(said.get("difficulty"), str):
+        said["difficulty"] = "-".join(said["difficulty"].lower().split())
+    source, quality = metadata.get("source"), metadata.get("quality_score")
+    words = set(_WORDS.findall(source.lower())) if isinstance(source, str) else set()
+    shaped = {**line, **said}
+    if quality is not None:
+        rater = "expert" if "expert" in words and "non" not in words else "metric"
+        shaped["score"] = {"method": "numeric", "value": quality, "minimum": 0, "maximum": 1, "rater": rater}
+    name = line.get("id")
+    return [_judged(shaped)._replace(name=_label(name), source=_label(source))]
+
+
 FORMATS: Final[Mapping[str, Callable[[Mapping[str, object]], list[Judged]]]] = {
     "openai-chat": _openai_chat,
     "alpaca": _alpaca,
     "hh": _hh,
+    "examples": _example,
 }
 FORMAT_NAMES: Final = ("events", *FORMATS)
+
+
+def _label(text: object) -> str:
+    """What may stand in an id: a short word; else nothing."""
+    return text if isinstance(text, str) and _LABEL.fullmatch(text) else ""
+
+
+def _with_choice(line: Mapping[str, object]) -> Mapping[str, object]:
+    """A line that has the API's answer as `choices`: its first one's message as the last of `messages`."""
+    choices, messages = line.get("choices"), line.get("messages")
+    if not isinstance(choices, list) or not choices or not isinstance(messages, list):
+        return line
+    choice = choices[0]
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        raise InvalidEvent("choices[0].message", "is required")
+    return {**line, "messages": [*messages, choice["message"]], "finish_reason": choice.get("finish_reason")}
 
 
 def _judged(line: Mapping[str, object]) -> Judged:
@@ -120,7 +181,7 @@ def _judged(line: Mapping[str, object]) -> Judged:
         weight = messages[-1].get("weight")
         if weight in (0, 1):
             scores = (Score("thumbs", value=float(weight)),)
-    return event.interaction, scores
+    return Judged(event.interaction, scores)
 
 
 def _interaction(fields: Mapping[str, object]) -> Interaction:
@@ -143,12 +204,12 @@ def _transcript(line: Mapping[str, object], name: str) -> tuple[Message, ...]:
 
 
 def _events(judged: list[Judged], form: str, tenant: str, seen: Counter[bytes]) -> Iterator[FeedbackEvent]:
-    for interaction, scores in judged:
+    for interaction, scores, own, origin in judged:
         content = hashlib.sha256(f"{form}\x00".encode() + msgspec.msgpack.encode(interaction)).digest()[:16]
         seen[content] += 1
         times = seen[content]
-        name = f"{form}-{content.hex()}" + (f"-{times}" if times > 1 else "")
-        source = f"import:{form}"
+        name = "-".join(filter(None, (form, own, content.hex(), str(times) if times > 1 else "")))
+        source = ":".join(filter(None, ("import", form, origin)))
         event = FeedbackEvent(
             event_id=f"{name}:interaction", source=source, tenant=tenant, interaction_id=name, interaction=interaction
         )
@@ -169,20 +230,46 @@ def _object(line: bytes) -> Mapping[str, object]:
     return parsed
 
 
-def _lines(path: Path, max_line_bytes: int) -> Iterator[tuple[int, bytes | str]]:
+def _lines(path: Path, max_line_bytes: int) -> Iterator[tuple[int, str, bytes | str]]:
     """Numbered lines that are not blank, or what is wrong: too long (it is skipped unkept), or the file is damaged."""
-    with path.open("rb") as raw:
-        packed = raw.read(2) == _GZIP_MAGIC
-    with cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb") as file:
-        number = 0
+    number = 0
+    with _opened(path) as file:
         try:
             while line := file.readline(max_line_bytes + 1):
                 number += 1
                 if len(line) > max_line_bytes and not line.endswith(b"\n"):
                     while (rest := file.readline(max_line_bytes + 1)) and not rest.endswith(b"\n"):
                         pass
-                    yield number, f"longer than {max_line_bytes} bytes"
+                    yield number, "", _TOO_LONG.format(max_line_bytes)
                 elif line.strip():
-                    yield number, line
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            yield number + 1, "the gzip data is damaged or ends early; what follows is unreadable"
+                    yield number, "", line
+        except _DAMAGED:
+            yield number + 1, "", _ENDS_EARLY
+
+
+def _examples(path: Path, max_bytes: int) -> Iterator[tuple[int, str, bytes | str]]:
+    """As `_lines`, for the elements of the list `examples`, each with the line that it begins on and its index."""
+    damaged = []
+
+    def blocks(file: IO[bytes]) -> Iterator[bytes]:
+        try:
+            while block := file.read(_BLOCK_BYTES):
+                yield block
+        except _DAMAGED:
+            damaged.append(_ENDS_EARLY)
+
+    number = 0
+    with _opened(path) as file:
+        for index, number, text in elements(blocks(file), _LIST, max_bytes):
+            place = "" if index is None else f"{_LIST}[{index}]: "
+            yield number, place, _TOO_LONG.format(max_bytes) if text is None else text
+    for problem in damaged:
+        yield number, "", problem
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as raw:
+        packed = raw.read(2) == _GZIP_MAGIC
+    with cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb") as file:
+        yield file

@@ -39,7 +39,8 @@ def record(
     offset: int = 0,
     topic: str = "feedback.events",
     partition: int = 0,
+    timestamp_ms: int = NOW_MS,
 ) -> RawRecord:
     """A Kafka record with this value."""
     value = Codec().encode(event) if isinstance(event, (FeedbackEvent, RedactedEvent)) else event
-    return RawRecord(topic, partition, offset, NOW_MS, value, topic)
+    return RawRecord(topic, partition, offset, timestamp_ms, value, topic)

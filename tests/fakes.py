@@ -61,7 +61,9 @@ class FakeLake:
     def create(self, table: Table) -> FakeTableStore:
         if self.away:
             raise LakeUnavailable("away")
-        return FakeTableStore(self, self.tables.setdefault(table.name, FakeTable(table)))
+        shared = self.tables.setdefault(table.name, FakeTable(table))
+        shared.contract = table
+        return FakeTableStore(self, shared)
 
     def find(self, table: Table) -> FakeTableStore | None:
         if self.away:
@@ -92,7 +94,11 @@ class FakeTable:
 
     @property
     def rows(self) -> pa.Table:
-        return pa.concat_tables([self.contract.schema.empty_table(), *self.commits])
+        schema = self.contract.schema
+        upgraded = (
+            rows if rows.schema == schema else pa.Table.from_pylist(rows.to_pylist(), schema) for rows in self.commits
+        )
+        return pa.concat_tables([schema.empty_table(), *upgraded])
 
     def commit(self, rows: pa.Table, watermarks: Mapping[str, int]) -> None:
         self.commits.append(rows)

@@ -20,7 +20,20 @@ from millrace_client.stats import Counters, DropReason, Stats
 from millrace_client.transport import HttpTransport, Transport
 
 ScoreMethod = Literal[
-    "thumbs", "stars", "numeric", "success", "win_rate", "pairwise", "correction", "demonstration", "comment"
+    "thumbs",
+    "stars",
+    "numeric",
+    "success",
+    "win_rate",
+    "pairwise",
+    "correction",
+    "demonstration",
+    "comment",
+    "copied",
+    "regenerated",
+    "edited",
+    "abandoned",
+    "tests_passed",
 ]
 Rater = Literal["user", "expert", "model", "metric"]
 Decision = Literal["approve", "reject", "edit"]
@@ -163,6 +176,7 @@ class FeedbackClient:
         over: str | None = None,
         text: str | None = None,
         rater: Rater | None = None,
+        by: str | None = None,
         occurred_at: datetime | None = None,
         event_id: str | None = None,
     ) -> str:
@@ -170,8 +184,12 @@ class FeedbackClient:
 
         `value`: thumbs and success "up"/"down" or a bool, stars 1 to `maximum` (5), numeric between `minimum`
         and `maximum`. win_rate takes `wins`, `losses`, `ties`; pairwise `over`, the interaction that this one
-        was preferred over; correction and demonstration the better output as `text`; comment what was said as
-        `text`.
+        was preferred over, and a `value` of 0.5 if they tied; correction and demonstration the better output
+        as `text`; comment what was said as `text`; tests_passed how many passed and failed as `wins` and
+        `losses`.
+
+        `by` is who judged, your own id of a person, a model or a metric; without it, the interaction's user.
+        The last word of one judge by one method counts.
         """
         body = {
             "method": method,
@@ -184,8 +202,59 @@ class FeedbackClient:
             "over": over,
             "text": text,
             "rater": rater,
+            "by": by,
         }
         return self._emit("score", body, interaction_id, event_id, occurred_at)
+
+    def copied(
+        self,
+        interaction_id: str,
+        *,
+        by: str | None = None,
+        occurred_at: datetime | None = None,
+        event_id: str | None = None,
+    ) -> str:
+        """Record that a person took the answer along as it is; returns the event id."""
+        return self.score(interaction_id, "copied", by=by, occurred_at=occurred_at, event_id=event_id)
+
+    def edited(
+        self,
+        interaction_id: str,
+        text: str,
+        *,
+        by: str | None = None,
+        occurred_at: datetime | None = None,
+        event_id: str | None = None,
+    ) -> str:
+        """Record what a person made of the answer: the less was changed, the better it was.
+
+        Returns the event id. It only rates the answer; a score by `correction` also replaces it.
+        """
+        return self.score(
+            interaction_id, "edited", text=text, by=by, occurred_at=occurred_at, event_id=event_id
+        )
+
+    def regenerated(
+        self,
+        interaction_id: str,
+        *,
+        by: str | None = None,
+        occurred_at: datetime | None = None,
+        event_id: str | None = None,
+    ) -> str:
+        """Record that a person asked for another answer; returns the event id."""
+        return self.score(interaction_id, "regenerated", by=by, occurred_at=occurred_at, event_id=event_id)
+
+    def abandoned(
+        self,
+        interaction_id: str,
+        *,
+        by: str | None = None,
+        occurred_at: datetime | None = None,
+        event_id: str | None = None,
+    ) -> str:
+        """Record that a person went away without using the answer; returns the event id."""
+        return self.score(interaction_id, "abandoned", by=by, occurred_at=occurred_at, event_id=event_id)
 
     def retract(
         self,

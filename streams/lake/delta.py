@@ -86,6 +86,7 @@ class DeltaLake:
                 except DeltaError:
                     if not DeltaTable.is_deltatable(uri, self._options):
                         raise  # else another process made it in the same moment
+            self._upgrade(table)
         return DeltaTableStore(table, uri, self._options)
 
     def find(self, table: Table) -> DeltaTableStore | None:
@@ -106,6 +107,12 @@ class DeltaLake:
             configuration={"delta.dataSkippingStatsColumns": ",".join(columns)},
             storage_options=self._options,
         )
+
+    def _upgrade(self, table: Table) -> None:
+        """Give a table that an earlier version made the columns that came since; in the old rows they are null."""
+        handle = DeltaTable(self._uri(table), storage_options=self._options)
+        if _paths(table.schema) - _paths(pa.schema(handle.schema().to_arrow())):
+            write_deltalake(handle, table.schema.empty_table(), mode="append", schema_mode="merge")
 
     def _uri(self, table: Table) -> str:
         return f"{self._root}/{table.name}"
@@ -221,7 +228,14 @@ class DeltaTableStore:
         """See `ports.TableStore`."""
         handle, _ = self._newest()
         with _reading(self._table):
-            return handle.to_pyarrow_dataset()
+            found: ds.Dataset = handle.to_pyarrow_dataset()
+        missing = _paths(self._table.schema) - _paths(found.schema)
+        if missing:
+            raise LakeUnavailable(
+                f"{self._table.name} was made by an earlier version and lacks {', '.join(sorted(missing))}: a sink of "
+                "this version, or `millrace run` on this lake, adds them when it starts"
+            )
+        return found
 
     def _added(self) -> list[dict[str, Any]]:
         handle, _ = self._newest()
@@ -244,6 +258,14 @@ class DeltaTableStore:
         except LakeUnavailable:
             self._handle = None
             raise
+
+
+def _paths(schema: pa.Schema | pa.DataType, path: str = "") -> set[str]:
+    """The names of all columns, and of all fields in them, by dotted path."""
+    if isinstance(schema, (pa.ListType, pa.LargeListType)):
+        return _paths(schema.value_type, path)
+    fields = list(schema) if isinstance(schema, (pa.Schema, pa.StructType)) else []
+    return {path}.union(*(_paths(field.type, f"{path}.{field.name}".lstrip(".")) for field in fields)) - {""}
 
 
 def storage_options(root: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -22,18 +22,20 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
 }
 
 
-def connect(root: str) -> duckdb.DuckDBPyConnection:
+def connect(root: str, memory_bytes: int | None = None) -> duckdb.DuckDBPyConnection:
     """The lake under a folder or `s3://` path, as it is now: every table and the views of `streams.lake.views`.
 
     A table to which nothing was written yet is empty. Queries read only the columns and files that they need, and
-    cannot open files or addresses themselves. Times are shown in UTC. Raises `LakeUnavailable`.
+    cannot open files or addresses themselves. Times are shown in UTC. What needs more than `memory_bytes` (None: four
+    fifths of the machine's) goes to disk. Raises `LakeUnavailable`.
     """
-    return connect_to(DeltaLake(root))
+    return connect_to(DeltaLake(root), memory_bytes)
 
 
-def connect_to(lake: Lake) -> duckdb.DuckDBPyConnection:
+def connect_to(lake: Lake, memory_bytes: int | None = None) -> duckdb.DuckDBPyConnection:
     """As `connect`, for a lake that is open."""
-    connection = duckdb.connect(":memory:", config=_CONFIG)
+    limit: dict[str, str] = {} if memory_bytes is None else {"memory_limit": f"{memory_bytes}B"}
+    connection = duckdb.connect(":memory:", config={**_CONFIG, **limit})
     connection.execute("SET TimeZone = 'UTC'")
     spill = Path(tempfile.gettempdir()) / f"millrace-duckdb-{os.getuid()}"
     connection.execute("SET temp_directory = ?", [str(spill)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from prometheus_client import Counter
@@ -37,11 +37,19 @@ class RawRecord(NamedTuple):
     attempts: int = 0
 
 
+BRIEF_S: Final = 7_200
+"""Two hours: counted is by the hour, and a replay comes soon."""
+
+
 class Batch(Struct, frozen=True):
-    """What a batch comes to: records to produce, in order, and changes to merge into the state after that."""
+    """What a batch comes to: records to produce, in order, and changes to merge into the state after that.
+
+    `brief` are changes that need to be remembered for `BRIEF_S` only.
+    """
 
     outgoing: tuple[Outgoing, ...]
     changes: Mapping[str, Mapping[str, bytes]]
+    brief: Mapping[str, Mapping[str, bytes]] = {}
 
 
 class timed:  # used as a statement

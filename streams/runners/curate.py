@@ -15,14 +15,15 @@ from streams.brokers import Outgoing, largest_record_bytes
 from streams.errors import OversizeError, TransientError
 from streams.redaction import policy
 from streams.redaction.hashing import KeyedHasher
-from streams.runners import Batch, RawRecord, counted, reason_for, timed
+from streams.runners import Batch, RawRecord, counted, duplicates, reason_for, timed
+from streams.runners.bursts import Bursts
 from streams.runners.dead_letters import DeadLetters
 from streams.settings import Settings
 from streams.stages import Drop, Keep, Wait, dedup
-from streams.stages.gate import Gated, gate
-from streams.stages.join import InteractionLog, join
+from streams.stages.gate import Gated, Gates
+from streams.stages.join import InteractionLog, join, user_of
 from streams.stages.normalise import normalise
-from streams.stages.outcome import RULES, Applied, conflict, rejected, sample_id, sampled
+from streams.stages.outcome import RULES, Applied, conflict, held, rejected, sample_id, sampled
 from streams.stages.score import combine
 from streams.state import Claim, StateStore
 
@@ -75,15 +76,16 @@ class CurateRunner:
         self._curated = settings.topic("curated")
         self._topic_ids = topic_ids
         self._largest_bytes = largest_record_bytes(settings) - _OVERHEAD_BYTES
-        self._barred = policy.parse(settings.redaction_policy).barred
+        self._gates = Gates(self._curation.gates, policy.parse(settings.redaction_policy))
         self._ttl_s = settings.state_days * _DAY_S
+        self._window = self._ttl_s * 1_000_000
 
     def process(self, records: Sequence[RawRecord]) -> Batch:
         """The outcomes of a batch, in order.
 
-        1 decode → 2 claim event ids → 3 load the interactions → 4 apply each event and judge its interaction →
-        5 claim near-duplicate bands and decide duplicates → 6 outcomes and state changes. Claims name their owner, so
-        that a batch that is tried again finds its own.
+        1 decode → 2 claim event ids → 3 load the interactions and who scored how often → 4 hold bursts, apply each
+        other event and judge its interaction → 5 claim near-duplicate bands and decide duplicates → 6 outcomes and
+        state changes. Claims name their owner, so that a batch that is tried again finds its own.
         """
         outgoing: dict[RawRecord, Outgoing] = {}
         # 1 decode
@@ -106,17 +108,22 @@ class CurateRunner:
                 metrics.REPLAYED.labels("curate").inc()
             elif item.event.interaction_id:
                 fresh.append(item)
-        # 3 load the interactions
+        # 3 load the interactions and who scored how often
         logs = self._load({_key(item.event) for item in fresh})
-        # 4 apply each event and judge its interaction
+        bursts = self._bursts(fresh, logs)
+        # 4 hold bursts, apply each other event and judge its interaction
         judged: list[_Judged] = []
         changes: dict[str, dict[str, bytes]] = {}
         for item in fresh:
             key = _key(item.event)
             try:
+                if item.record.topic != self._replay and bursts.is_over(item.event, logs[key]):
+                    counted(metrics.DROPPED, "hold", Reason.BURST_HELD)
+                    outgoing[item.record] = self._curated_record(item.record, held(self._applied(item, logs[key])))
+                    continue
                 log, revision = logs[key].apply(item.event)
                 applied = self._applied(item, log.as_of(revision))
-                verdict, stage = _judge(applied.log, self._curation, self._barred)
+                verdict, stage = _judge(applied, self._curation, self._gates, self._window)
             except Exception:
                 outgoing[item.record] = self._dead_letter(item.record, item, Reason.STAGE_FAILED)
                 continue
@@ -125,16 +132,16 @@ class CurateRunner:
                 logs[key] = log
             judged.append(_Judged(item, applied, verdict, stage))
         # 5 claim near-duplicate bands and decide duplicates
-        duplicates = self._duplicates([one for one in judged if isinstance(one.verdict, Keep)])
+        found = self._duplicates([one for one in judged if isinstance(one.verdict, Keep)])
         # 6 outcomes and state changes
         for one in judged:
             try:
-                outcome = _outcome(one, self._curation, duplicates.get(one.item.record))
+                outcome = _outcome(one, self._curation, found.get(one.item.record))
                 if outcome is not None:
                     outgoing[one.item.record] = self._curated_record(one.item.record, outcome)
             except Exception as exc:
                 outgoing[one.item.record] = self._dead_letter(one.item.record, one.item, reason_for(exc))
-        return Batch(tuple(outgoing[record] for record in records if record in outgoing), changes)
+        return Batch(tuple(outgoing[record] for record in records if record in outgoing), changes, bursts.changes)
 
     def _decode(self, record: RawRecord) -> _Item:
         with timed("decode"):
@@ -174,33 +181,26 @@ class CurateRunner:
                 logs[key] = InteractionLog(tuple(event for _, event in applied))
         return logs
 
+    def _bursts(self, fresh: Sequence[_Item], logs: Mapping[str, InteractionLog]) -> Bursts:
+        """Counts of the scores that were not let in before; whose they are, only the events before them tell."""
+        users = {key: user_of(log) for key, log in logs.items()}
+        scores = []
+        for item in fresh:
+            key = _key(item.event)
+            if item.event.interaction is not None:
+                users[key] = item.event.interaction.user
+            if item.event.scores and item.record.topic != self._replay:
+                scores.append((item.event, users[key]))
+        with timed("state"):
+            return Bursts(self._store, self._curation.scores.burst_per_hour, scores)
+
     def _duplicates(self, judged: Sequence[_Judged]) -> dict[RawRecord, dedup.Duplicate | None]:
         """Whose near duplicate each kept interaction is."""
-        with timed("dedup"):
-            owns = dedup.fingerprints([_compared(one) for one in judged])
-            tokens = [dedup.owner_token(sample_id(one.item.event), own) for one, own in zip(judged, owns, strict=True)]
-            prints = dict(zip(tokens, owns, strict=True))
-            claims: list[Claim] = []
-            for one, own, token in zip(judged, owns, tokens, strict=True):
-                lane = f"band:{one.item.event.tenant}/{_gated(one).normalised.joined.interaction.role or ''}"
-                bands = [f"{lane}:{row}:{band}" for row, band in enumerate(own.bands())]
-                claims += [Claim([f"fingerprint:{token}"], own.prompt + own.output), Claim(bands, token.encode())]
-        with timed("state"):
-            held = self._store.claim(claims, self._ttl_s)[1::2]
-            owners = [[owner.decode("utf-8", "replace") for owner in dict.fromkeys(row)] for row in held]
-            strangers = sorted({owner for row in owners for owner in row} - prints.keys())
-            for owner, stored in zip(
-                strangers, self._store.holders([f"fingerprint:{owner}" for owner in strangers]), strict=True
-            ):
-                if stored is not None:
-                    prints[owner] = dedup.Fingerprint(stored[: len(stored) // 2], stored[len(stored) // 2 :])
-        with timed("dedup"):
-            return {
-                one.item.record: dedup.decide(
-                    sample_id(one.item.event), own, row, prints, self._curation.dedup.threshold
-                )
-                for one, own, row in zip(judged, owns, owners, strict=True)
-            }
+        samples = [
+            (sample_id(one.item.event), dedup.said_by(one.item.event.tenant, _gated(one).normalised)) for one in judged
+        ]
+        verdicts = duplicates.find(self._store, samples, self._curation.dedup.threshold, self._ttl_s)
+        return {one.item.record: verdict.duplicate for one, verdict in zip(judged, verdicts, strict=True)}
 
     def _curated_record(self, record: RawRecord, outcome: Outcome) -> Outgoing:
         """To the partition that was read from: so the positions of an entry partition only grow in each."""
@@ -240,12 +240,6 @@ def _event_claim(item: _Item) -> Claim:
     return Claim([f"event:{event.tenant}/{event.event_id}"], owner.encode())
 
 
-def _compared(one: _Judged) -> tuple[str, str]:
-    """What makes two samples near duplicates: prompt and output."""
-    normalised = _gated(one).normalised
-    return f"{normalised.input}\n{normalised.instruction}", normalised.output
-
-
 def _outcome(one: _Judged, curation: Curation, duplicate: dedup.Duplicate | None) -> Outcome | None:
     """The outcome that an event brought about; None while there is nothing to decide."""
     if isinstance(one.verdict, Drop):
@@ -253,7 +247,8 @@ def _outcome(one: _Judged, curation: Curation, duplicate: dedup.Duplicate | None
     if isinstance(one.verdict, Wait):
         return None
     with timed("score"):
-        combined = combine(one.verdict.record.normalised.joined.scores, curation.scores)
+        joined = one.verdict.record.normalised.joined
+        combined = combine(joined.scores, curation.scores, joined.interaction)
     return sampled(one.applied, one.verdict.record, combined, duplicate)
 
 
@@ -262,10 +257,10 @@ def _gated(one: _Judged) -> Gated:
     return one.verdict.record
 
 
-def _judge(log: InteractionLog, curation: Curation, barred: frozenset[str]) -> tuple[Keep[Gated] | Drop | Wait, str]:
+def _judge(applied: Applied, curation: Curation, gates: Gates, window: int) -> tuple[Keep[Gated] | Drop | Wait, str]:
     """Join, normalise and gate an interaction; with the stage that decided."""
     with timed("join"):
-        joined = join(log)
+        joined = join(applied.log, applied.received_at, window)
     if not isinstance(joined, Keep):
         return _noted(joined, "join"), "join"
     _noted(joined, "join")
@@ -274,7 +269,7 @@ def _judge(log: InteractionLog, curation: Curation, barred: frozenset[str]) -> t
     if not isinstance(normalised, Keep):
         return normalised, "normalise"
     with timed("gate"):
-        return _noted(gate(normalised.record, barred), "gate"), "gate"
+        return _noted(gates(normalised.record), "gate"), "gate"
 
 
 def _noted(verdict: V, stage: str) -> V:

@@ -25,9 +25,19 @@ class InteractionLog(Struct, frozen=True):
                 return self, revision
         return InteractionLog((*self.events, event)), len(self.events) + 1
 
+    def has(self, event_id: str) -> bool:
+        """Whether an event was applied."""
+        return any(event.event_id == event_id for event in self.events)
+
     def as_of(self, revision: int) -> InteractionLog:
         """The log as it was at a revision."""
         return InteractionLog(self.events[:revision])
+
+
+def user_of(log: InteractionLog) -> str | None:
+    """Whose interaction it is, as a keyed hash: what the last event that said so was told."""
+    users = [event.interaction.user for event in log.events if event.interaction is not None]
+    return users[-1] if users else None
 
 
 class Scored(Struct, frozen=True):
@@ -51,10 +61,11 @@ class Joined(Struct, frozen=True):
     pii: dict[str, int]
 
 
-def join(log: InteractionLog) -> Keep[Joined] | Wait | Drop:
+def join(log: InteractionLog, now: int = 0, window: int | None = None) -> Keep[Joined] | Wait | Drop:
     """What the events of a log say together.
 
-    Waits without an interaction or without any feedback ever. Drops what was retracted, refused or rejected.
+    Waits without an interaction or without any feedback ever, the latter for `window` µs from when Kafka took the
+    interaction until `now`. Drops what was retracted, refused or rejected.
     """
     ordered = sorted(log.events, key=lambda event: (event.occurred_at, event.event_id))
     bodies = [event for event in ordered if event.interaction is not None]
@@ -80,7 +91,10 @@ def join(log: InteractionLog) -> Keep[Joined] | Wait | Drop:
     if review is not None and review.decision == "reject":
         return Drop(Reason.REVIEW_REJECTED)
     if not scores and not (review is not None and review.decision == "edit"):
-        return Drop(Reason.FEEDBACK_RETRACTED) if any(event.scores for event in ordered) else Wait()
+        if any(map(_is_feedback, ordered)):
+            return Drop(Reason.FEEDBACK_RETRACTED)
+        overdue = window is not None and now - latest.received_at >= window
+        return Drop(Reason.NO_FEEDBACK) if overdue else Wait()
     pii: dict[str, int] = {}
     for event in ordered:
         for kind, count in event.pii.items():
@@ -94,3 +108,8 @@ def join(log: InteractionLog) -> Keep[Joined] | Wait | Drop:
             pii=pii,
         )
     )
+
+
+def _is_feedback(event: RedactedEvent) -> bool:
+    """Whether an event by itself makes a sample of its interaction."""
+    return bool(event.scores) or (event.review is not None and event.review.decision == "edit")

@@ -9,11 +9,11 @@ from msgspec import Struct
 from schemas.events import Position, RedactedEvent
 from schemas.outcomes import Outcome, Rejection, Sample, SourceEvent
 from schemas.reasons import Reason
-from streams.stages import Drop, dedup, gate, score
+from streams.stages import Drop, dedup, gate, normalise, score
 from streams.stages.gate import Gated
 from streams.stages.join import InteractionLog
 
-RULES: Final = " ".join((score.VERSION, gate.VERSION, dedup.VERSION))
+RULES: Final = " ".join((normalise.VERSION, score.VERSION, gate.VERSION, dedup.VERSION))
 """Lineage of an outcome: the versions of the stages; with it goes that of the curation file."""
 
 
@@ -38,16 +38,25 @@ def sampled(applied: Applied, gated: Gated, combined: score.Combined, duplicate:
     interaction = joined.interaction
     sample = Sample(
         instruction=normalised.instruction,
+        system=normalised.system,
         input=normalised.input,
         output=normalised.output,
         messages=normalised.messages,
-        tools=interaction.tools,
+        prompt_id=normalise.prompt_id(
+            applied.event.tenant, interaction.role, normalised.messages[:-1], normalised.tools
+        ),
+        tools=normalised.tools,
         score=combined.score,
+        score_low=combined.low,
+        score_high=combined.high,
         confidence=combined.confidence,
         scores=tuple(held.score for held in joined.scores),
         quality=gated.quality,
         gates=gated.gates,
-        origin=normalised.origin,
+        origin=gated.origin,
+        reviewed=gated.reviewed,
+        awaits_review=gated.awaits_review,
+        profile=gated.profile,
         rejected_output=normalised.rejected_output,
         preferred_over=combined.preferred_over,
         duplicate_of=None if duplicate is None else duplicate.of,
@@ -56,7 +65,8 @@ def sampled(applied: Applied, gated: Gated, combined: score.Combined, duplicate:
         role=interaction.role,
         task_type=interaction.task_type,
         intent=interaction.intent,
-        language=None,
+        difficulty=interaction.difficulty,
+        language=gated.language,
         model=interaction.model,
         model_version=interaction.model_version,
         variant=interaction.variant,
@@ -79,6 +89,11 @@ def rejected(applied: Applied, drop: Drop, stage: str) -> Outcome:
 def conflict(applied: Applied) -> Outcome:
     """The outcome for an event whose id another event already has; its interaction stays as it was."""
     return _outcome(applied, rejection=Rejection(reason=Reason.ID_CONFLICT, stage="claim", scope="event"))
+
+
+def held(applied: Applied) -> Outcome:
+    """The outcome for a score that is held; its interaction stays as it was."""
+    return _outcome(applied, rejection=Rejection(reason=Reason.BURST_HELD, stage="hold", scope="event"))
 
 
 def _outcome(applied: Applied, sample: Sample | None = None, rejection: Rejection | None = None) -> Outcome:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from schemas.events import RedactedEvent
 from schemas.tables import event_of
 from streams.stages import Drop, Wait
-from streams.stages.gate import gate
+from streams.stages.gate import Gates
 from streams.stages.join import InteractionLog, join
 from streams.stages.normalise import normalise
 from streams.stages.score import combine
@@ -43,6 +43,9 @@ class State(NamedTuple):
     instruction: str | None = None
     output: str | None = None
 
+
+_GATES = Gates()
+"""The built-in gates, as the pipeline under test has them."""
 
 _ENTRY = "entry_topic_id, entry_partition, entry_offset"
 
@@ -103,7 +106,7 @@ WHERE interaction_id <> '' ORDER BY tenant, interaction_id, event_id
 _STATES = """
 SELECT i.tenant, i.interaction_id, i.state, i.reason, i.revision, s.score, s.confidence, s.instruction, s.output,
     s.duplicate_of, s.sample_id
-FROM interaction_states i LEFT JOIN samples_current s USING (sample_id)
+FROM interaction_states i LEFT JOIN samples_latest s USING (sample_id)
 """
 
 
@@ -126,10 +129,10 @@ def expected(events: Iterable[RedactedEvent]) -> State:
     normalised = normalise(joined.record)
     if isinstance(normalised, Drop):
         return State("rejected", normalised.reason.value, revision)
-    gated = gate(normalised.record)
+    gated = _GATES(normalised.record)
     if isinstance(gated, Drop):
         return State("rejected", gated.reason.value, revision)
-    combined = combine(joined.record.scores)
+    combined = combine(joined.record.scores, interaction=joined.record.interaction)
     texts = normalised.record.instruction, normalised.record.output
     return State("sample", None, revision, combined.score, combined.confidence, *texts)
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pytest
 
-from schemas.events import Position
+from schemas.events import Position, Score
 from schemas.tables import DEAD_LETTERS, EVENTS, SAMPLES, Table, arrow_table, dead_letter_row, event_row
 from streams.errors import FencedError
 from streams.lake.delta import DeltaLake
@@ -51,6 +52,24 @@ def test_a_table_is_found_once_it_was_created(open_lake: OpenLake) -> None:
     assert found is not None
     assert found.table is EVENTS
     assert open_lake().find(SAMPLES) is None
+
+
+def test_a_table_of_an_earlier_version_gains_what_came_since_and_keeps_its_rows(open_lake: OpenLake) -> None:
+    """Whole columns, and fields in them."""
+    now = arrow_table(EVENTS, [event_row(redacted("e1", scores=(Score("thumbs", value=1.0, by="p"),)))])
+    judged = pa.list_(pa.struct([field for field in now.schema.field("scores").type.value_type if field.name != "by"]))
+    scores = [[{name: value for name, value in score.items() if name != "by"} for score in now["scores"][0].as_py()]]
+    before = now.drop_columns(["clock"]).drop_columns(["scores"]).append_column("scores", pa.array(scores, judged))
+    open_lake().create(msgspec.structs.replace(EVENTS, schema=before.schema)).append(before, {}, {"w": 1})
+    open_lake().create(EVENTS).append(rows(2), {"w": 1}, {"w": 2})
+    open_lake().create(EVENTS)
+    found = open_lake().find(EVENTS)
+    assert found is not None
+    assert found.watermarks() == {"w": 2}
+    table = found.dataset().to_table().sort_by("event_id")
+    assert set(table.schema.names) == set(EVENTS.schema.names)
+    assert [row["clock"] for row in table.to_pylist()] == [None, "ok"]
+    assert [[score["by"] for score in row["scores"]] for row in table.to_pylist()] == [[None], []]
 
 
 def test_a_new_table_has_neither_rows_nor_watermarks(open_lake: OpenLake) -> None:

@@ -46,9 +46,9 @@ class WholeWay:
         self._before = positions(connect(settings.lake), [self._topic_id])
         self.ledger: pa.Table | None = None
 
-    def send(self, events: list[FeedbackEvent]) -> None:
-        """Send events as their tenant's, a little at a time."""
-        owned = [msgspec.structs.replace(event, tenant="acme") for event in events]
+    def send(self, events: list[FeedbackEvent], tenant: str = "acme") -> None:
+        """Send events as a tenant's, a little at a time."""
+        owned = [msgspec.structs.replace(event, tenant=tenant) for event in events]
         source = Source("test", self._topic, self._topic_id, owned)
         producer = GaplessProducer(self.settings)
         fed = feed(source, producer, Codec(), self.settings.topic_partitions, self.pipeline.landed, WINDOW_BYTES)

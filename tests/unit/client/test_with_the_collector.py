@@ -52,6 +52,12 @@ CALLS: list[Callable[[FeedbackClient], str]] = [
     lambda client: client.interaction([{"role": "user", "content": "hi"}], output="hello", interaction_id="i"),
     lambda client: client.score("i", value="down"),
     lambda client: client.score("i", "correction", text="Hello!"),
+    lambda client: client.score("i", "pairwise", 0.5, over="j", by="u-2"),
+    lambda client: client.score("i", "tests_passed", wins=9, losses=1, rater="metric", by="pytest"),
+    lambda client: client.copied("i"),
+    lambda client: client.edited("i", "Hello!"),
+    lambda client: client.regenerated("i"),
+    lambda client: client.abandoned("i"),
     lambda client: client.retract("e", "i"),
     lambda client: client.review("i", "approve"),
     lambda client: client.consent(True, "i"),
@@ -66,14 +72,16 @@ def test_every_call_is_accepted(collector: Collector, tmp_path: Path) -> None:
         assert client.stats() == Stats(taken=len(CALLS), sent=len(CALLS))
     assert [event.kind for event in collector.events] == [
         "interaction",
-        "score",
-        "score",
+        *["score"] * 8,
         "retraction",
         "review",
         "consent",
         "erasure",
     ]
     assert [event.event_id for event in collector.events[1:]] == returned[1:]
+    scores = [score for event in collector.events for score in event.scores]
+    assert [score.method for score in scores[-4:]] == ["copied", "edited", "regenerated", "abandoned"]
+    assert [score.by for score in scores] == [None, None, "u-2", "pytest", None, None, None, None]
 
 
 def test_only_what_breaks_the_contract_is_rejected(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:

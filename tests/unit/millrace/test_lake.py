@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 from millrace.lake import app
 from schemas.events import Score
 from schemas.tables import EVENTS, SAMPLES, TABLES, arrow_table, event_row, outcome_row
+from streams.errors import LakeUnavailable
 from streams.lake.delta import DeltaLake
 from streams.lake.views import VIEWS
 from streams.redaction.audit import Kind, sampled
@@ -99,6 +101,35 @@ def test_tables_are_listed_with_their_size_and_views_with_what_they_hold(lake: s
     assert listed["rejected"]["rows"] == 0
     assert "rows" not in listed["samples_current"]
     assert "samples_current" in run("tables", "--lake", lake).stdout
+
+
+def test_reconciliation_goes_on_again_and_again_also_past_a_lake_that_is_away(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: Iterator[int | Exception] = iter([3, LakeUnavailable("no bucket"), 0])
+
+    def reconcile(*_: object) -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    pauses: list[float] = []
+    monkeypatch.setattr("millrace.lake.reconciling.reconcile", reconcile)
+    monkeypatch.setattr("millrace.lake.time.sleep", pauses.append)
+    done = run("reconcile", "--lake", lake, "--every-s", "60")
+    assert isinstance(done.exception, (StopIteration, RuntimeError)), "it has no end of its own"
+    assert done.stdout.splitlines() == ["3 events published again", "0 events published again"]
+    assert "no bucket" in done.stderr
+    assert pauses == [60.0] * 3
+
+
+def test_reconciliation_once_ends_with_the_lake_that_is_away(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reconcile(*_: object) -> int:
+        raise LakeUnavailable("no bucket")
+
+    monkeypatch.setattr("millrace.lake.reconciling.reconcile", reconcile)
+    assert isinstance(run("reconcile", "--lake", lake).exception, LakeUnavailable)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +99,76 @@ def test_a_bad_line_is_reported_and_answered_and_the_filter_goes_on_and_exits_1(
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["line 2", "line 3", "line 4", "line 5"]
 
 
+SAMPLE = {"instruction": "How do I bake bread?", "output": "Mix flour, water, salt and yeast, and wait a night."}
+
+
+def test_score_says_the_score_its_interval_and_why() -> None:
+    scores = [
+        {"method": "thumbs", "value": "up", "by": "ada"},
+        {"method": "stars", "value": 3, "by": "jo"},
+        {"method": "thumbs", "value": "down", "by": "ada"},
+    ]
+    (answer,) = _answers(_stage("score", {"scores": scores}, options=("--explain",)))
+    assert answer["score"] == 0.25, "ada's last word, and jo's"
+    assert answer["score_low"] < 0.25 < answer["score_high"]
+    assert any("thumbs" in line and "superseded" in line for line in answer["why"])
+    (answer,) = _answers(_stage("score", {"score": {"method": "comment", "text": "fine"}}))
+    assert (answer["score"], answer["confidence"], "why" in answer) == (None, 0.0, False)
+
+
+def test_gate_says_what_a_sample_lacks_and_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (answer,) = _answers(_stage("gate", SAMPLE, options=("--explain",)))
+    assert (answer["dropped"], answer["language"]) == (None, "en")
+    assert {gate["gate"] for gate in answer["gates"]} >= {"consent", "policy", "length"}
+    assert answer["why"][-1].startswith("kept: quality")
+    (answer,) = _answers(_stage("gate", {**SAMPLE, "sensitive": True}, options=("--explain",)))
+    assert (answer["dropped"], answer["why"][-1]) == ("consent_missing", "dropped: consent_missing")
+    (answer,) = _answers(_stage("gate", {**SAMPLE, "output": " "}))
+    assert answer["dropped"] == "empty_output"
+    curation = tmp_path / "curation.yaml"
+    curation.write_text("gates: {profile: strict}")
+    monkeypatch.setenv("MILLRACE_CURATION", str(curation))
+    (answer,) = _answers(_stage("gate", SAMPLE))
+    assert answer["dropped"] == "low_quality", "no system prompt, and too few words"
+
+
+def test_dedup_says_why_in_words() -> None:
+    lines = [{"id": "a", "text": ANSWER}, {"id": "b", "text": ANSWER + " more"}]
+    first, second = _answers(_stage("dedup", *lines, options=("--explain",)))
+    assert "no duplicate" in first["why"][0]
+    assert "near duplicate of a" in second["why"][0]
+
+
+def test_stages_in_a_row_each_take_what_the_one_before_made() -> None:
+    lines = [
+        {
+            "id": name,
+            "instruction": f"I am {who}. How do I bake bread?",
+            "output": ANSWER,
+            "score": {"method": "thumbs", "value": 1},
+        }
+        for name, who in (("a", "Maria Gonzalez"), ("b", "Robert Smith"))
+    ]
+    first, second = _answers(_stage("redact", *lines, options=("--to", "dedup", "--explain")))
+    assert "Maria" not in json.dumps(first["redacted"])
+    assert (first["pii"], first["score"], first["dropped"], first["duplicate_of"]) == ({"PERSON": 1}, 1.0, None, None)
+    assert second["duplicate_of"] == "a", "but for their names they say the same"
+    assert any(line.startswith("kept: quality") for line in first["why"])
+    (answer,) = _answers(_stage("gate", {**SAMPLE, "sensitive": True}, options=("--to", "dedup")))
+    assert (answer["dropped"], "duplicate_of" in answer) == ("consent_missing", False)
+
+
+@pytest.mark.parametrize(("name", "to"), [("dedup", "redact"), ("gate", "polish")])
+def test_the_way_goes_on_from_the_first_stage_to_a_later_one(name: str, to: str) -> None:
+    assert isinstance(_stage(name, options=("--to", to)).exception, SettingError)
+
+
+@pytest.mark.parametrize(("name", "line"), [("gate", {"text": "x"}), ("score", {"scores": [{"method": "thumbs"}]})])
+def test_a_line_that_is_no_sample_is_told_by_its_field(name: str, line: dict[str, Any]) -> None:
+    result = _stage(name, line)
+    assert (result.exit_code, "line 1:" in result.stderr) == (1, True)
+
+
 def test_an_unknown_stage_names_those_that_there_are() -> None:
     result = _stage("polish")
-    assert "redact, dedup" in str(result.exception)
+    assert "redact, score, gate, dedup" in str(result.exception)

@@ -16,7 +16,7 @@ from streams import agents
 from streams.brokers import Outgoing
 from streams.errors import DeliveryFailed, StateUnavailable
 from streams.metrics import Health
-from streams.runners import Batch, RawRecord
+from streams.runners import BRIEF_S, Batch, RawRecord
 from streams.settings import Settings
 from streams.watchdog import Watchdog
 from tests.events import NOW_MS
@@ -77,6 +77,20 @@ def test_output_is_durable_and_remembered_before_anything_is_acknowledged_in_ord
     stand = Stand(monkeypatch, _outcome)
     stand.batch(5, 6, 7)
     assert stand.happened == ["deliver", "merge", "ack 5", "ack 6", "ack 7"]
+
+
+def test_what_is_brief_is_remembered_for_less_long_than_interactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Batch((), {"interaction": {"e": b""}}, {"burst": {"e": b""}})
+    stand = Stand(monkeypatch, lambda _: batch)
+    kept_s: dict[str, int] = {}
+
+    def merge(changes: dict[str, dict[str, bytes]], ttl_s: int) -> None:
+        kept_s.update(dict.fromkeys(changes, ttl_s))
+
+    stand.worker._store = SimpleNamespace(merge=merge)
+    stand.batch(5)
+    assert kept_s == {"interaction": 90 * 86_400, "burst": BRIEF_S}
+    assert stand.happened == ["deliver", "ack 5"]
 
 
 def test_a_dependency_that_is_away_for_a_moment_is_waited_for_in_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,19 +81,59 @@ def test_at_the_same_time_the_entry_position_decides() -> None:
     assert rows(lake_of(*two), "SELECT entry_offset FROM samples_current") == [(10,)]
 
 
-def test_a_sample_knows_how_many_current_ones_repeat_it() -> None:
+CLUSTER = "SELECT interaction_id, duplicates FROM samples_current ORDER BY ALL"
+
+
+def test_a_sample_stands_for_its_cluster_and_counts_the_others_that_are_current() -> None:
     lake = lake_of(
         outcome("a"),
         outcome("b", duplicate_of="t/a"),
         outcome("c", duplicate_of="t/a"),
         outcome("d", 1, duplicate_of="t/a"),
         outcome("d", 2, rejected=Reason.CONSENT_WITHDRAWN),
+        outcome("e"),
     )
-    assert rows(lake, "SELECT interaction_id, duplicates FROM samples_current ORDER BY ALL") == [
-        ("a", 2),
-        ("b", 0),
-        ("c", 0),
-    ]
+    assert rows(lake, CLUSTER) == [("a", 2), ("e", 0)]
+    assert rows(lake, "SELECT count(*) FROM samples_latest") == [(4,)]
+
+
+@pytest.mark.parametrize(
+    ("members", "best"),
+    [
+        ([outcome("a", score=0.2), outcome("b", score=0.9, duplicate_of="t/a")], "b"),
+        ([outcome("a", score=0.9), outcome("b", score=0.9, duplicate_of="t/a")], "a"),
+        ([outcome("a", score=0.9), outcome("b", score=0.9, confidence=0.8, duplicate_of="t/a")], "b"),
+        ([outcome("a", score=None), outcome("b", score=0.1, duplicate_of="t/a")], "b"),
+        ([outcome("a", score=0.9), outcome("b", score=None, origin="human", duplicate_of="t/a")], "b"),
+        ([outcome("a", score=0.2), outcome("b", score=0.9, awaits_review=True, duplicate_of="t/a")], "a"),
+        ([outcome("a", awaits_review=True)], "a"),
+    ],
+)
+def test_the_best_scored_member_stands_for_its_cluster(members: list[Outcome], best: str) -> None:
+    for order in (members, members[::-1]):
+        assert rows(lake_of(*order), CLUSTER) == [(best, len(members) - 1)]
+
+
+def test_a_duplicate_of_a_duplicate_is_in_the_same_cluster() -> None:
+    chain = [outcome("a"), *(outcome(name, duplicate_of=f"t/{of}") for name, of in zip("bcd", "abc", strict=True))]
+    assert rows(lake_of(*chain), CLUSTER) == [("a", 3)]
+
+
+def test_samples_that_became_each_other_s_duplicates_are_one_cluster() -> None:
+    assert rows(lake_of(outcome("a", duplicate_of="t/b"), outcome("b", duplicate_of="t/a")), CLUSTER) == [("a", 1)]
+
+
+def test_a_cluster_whose_first_member_is_gone_stays_one() -> None:
+    gone = outcome("a", 2, rejected=Reason.CONSENT_WITHDRAWN)
+    copies = [outcome(name, duplicate_of="t/a") for name in "bc"]
+    assert rows(lake_of(outcome("a"), gone, *copies), CLUSTER) == [("b", 1)]
+
+
+def test_a_score_is_held_until_an_outcome_of_its_interaction_was_made_of_it() -> None:
+    held = outcome("i", 1, rejected=Reason.BURST_HELD, scope="event")
+    assert rows(lake_of(held), "SELECT tenant, event_id FROM held") == [("t", "i-1")]
+    assert rows(lake_of(held, outcome("i", 2)), "SELECT event_id FROM held") == [("i-1",)]
+    assert rows(lake_of(held, outcome("i", 1)), "SELECT event_id FROM held") == []
 
 
 PERSON = "u" * 32

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Codec
-from schemas.events import Position, RedactedEvent, Retraction, Score
-from schemas.outcomes import DeadLetter, Outcome
+from schemas.curation import Curation as CurationFile
+from schemas.curation import Scoring
+from schemas.events import Consent, Position, RedactedEvent, Retraction, Score
+from schemas.outcomes import DeadLetter, Outcome, Rejection, Sample
 from schemas.reasons import Reason
 from streams.errors import StateUnavailable
 from streams.redaction.hashing import KeyedHasher
@@ -21,10 +25,10 @@ from streams.runners import curate as curating
 from streams.runners.curate import CurateRunner
 from streams.runners.dead_letters import DeadLetters
 from streams.settings import Settings
-from streams.stages.join import InteractionLog
+from streams.stages.hold import hour
 from streams.stages.outcome import Applied, sampled
 from streams.state.sqlite import SqliteState
-from tests.events import interaction, record, redacted
+from tests.events import NOW_MS, interaction, record, redacted
 
 CODEC = Codec()
 UP, DOWN = Score("thumbs", value=1.0), Score("thumbs", value=0.0)
@@ -34,18 +38,25 @@ LONG = " ".join(f"word{number}" for number in range(40))
 class Curation:
     """A runner with its state: takes batches, merges changes as the agent does."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst_per_hour: int = 100) -> None:
         self.store = SqliteState(":memory:")
         letters = DeadLetters("feedback.deadletter", CODEC, Sealer([new_key_pair().public]), 12)
         ids = {"feedback.redacted": "redacted-uuid", "feedback.replay": "replay-uuid"}
-        self.runner = CurateRunner(Settings(), CODEC, self.store, KeyedHasher("k" * 32), letters, ids)
+        rules = CurationFile(scores=Scoring(burst_per_hour=burst_per_hour))
+        self.runner = CurateRunner(Settings(), CODEC, self.store, KeyedHasher("k" * 32), letters, ids, rules)
 
     def process(self, *records: RawRecord) -> Batch:
         return self.runner.process(records)
 
-    def outcomes(self, *events: RedactedEvent, topic: str = "feedback.redacted") -> list[Outcome]:
-        batch = self.process(*(record(event, offset, topic, 5) for offset, event in enumerate(events)))
-        self.store.merge(batch.changes, 60)
+    def merge(self, batch: Batch) -> None:
+        for changes in (batch.changes, batch.brief):
+            self.store.merge(changes, 60)
+
+    def outcomes(
+        self, *events: RedactedEvent, topic: str = "feedback.redacted", timestamp_ms: int = NOW_MS
+    ) -> list[Outcome]:
+        batch = self.process(*(record(event, at, topic, 5, timestamp_ms) for at, event in enumerate(events)))
+        self.merge(batch)
         assert all(outgoing.partition == 5 for outgoing in batch.outgoing)
         return [CODEC.decode(each.value, Outcome) for each in batch.outgoing if each.topic == "feedback.curated"]
 
@@ -86,10 +97,11 @@ def test_a_score_before_its_interaction_is_held(curation: Curation) -> None:
 
 
 def test_each_further_score_is_a_new_revision(curation: Curation) -> None:
-    first, second = curation.outcomes(chat("a"), thumb("a"), thumb("a", 2, DOWN, "again"))
-    assert (first.revision, second.revision) == (2, 3)
-    assert second.sample is not None
-    assert second.sample.score == 0.5
+    events = chat("a"), thumb("a"), thumb("a", 2, DOWN, "again"), thumb("a", 3, by("another"), "theirs")
+    outcomes = curation.outcomes(*events)
+    assert [each.revision for each in outcomes] == [2, 3, 4]
+    scores = [each.sample.score for each in outcomes if each.sample is not None]
+    assert scores == [1.0, 0.0, 0.5], "a person's last word counts, and two persons' mean"
 
 
 def test_taking_the_only_score_back_rejects_the_sample(curation: Curation) -> None:
@@ -166,10 +178,10 @@ def test_an_event_on_which_a_stage_raises_is_sealed_away_and_the_others_go_on(
 ) -> None:
     judge = curating._judge
 
-    def raising(log: InteractionLog, *rules: Any) -> object:
-        if any(event.interaction_id == "bad" for event in log.events):
+    def raising(applied: Applied, *rules: Any) -> object:
+        if applied.event.interaction_id == "bad":
             raise RuntimeError("a bug")
-        return judge(log, *rules)
+        return judge(applied, *rules)
 
     monkeypatch.setattr(curating, "_judge", raising)
     events = (chat("bad"), chat("a", 1), thumb("a", 2))
@@ -202,6 +214,71 @@ def test_an_outcome_larger_than_kafka_takes_is_sealed_away_and_its_partition_goe
     letters = [CODEC.decode(each.value, DeadLetter) for each in batch.outgoing if each.topic == "feedback.deadletter"]
     assert {letter.reason for letter in letters} == {Reason.OVERSIZE}
     assert 0 < len(letters) < len(batch.outgoing)
+
+
+def by(judge: str | None, score: Score = UP) -> Score:
+    return msgspec.structs.replace(score, by=judge)
+
+
+def verdicts(outcomes: Sequence[Outcome]) -> list[str]:
+    return ["sample" if each.rejection is None else each.rejection.reason.value for each in outcomes]
+
+
+def test_a_person_s_scores_beyond_so_many_in_an_hour_are_held_whatever_they_judge() -> None:
+    curation = Curation(burst_per_hour=3)
+    curation.outcomes(*(chat(f"i{at}", at, f"{at} " * 9, f"{at} " * 9) for at in range(5)))
+    thumbs = [thumb(f"i{at}", 10 + at, by("bot")) for at in range(5)]
+    assert verdicts(curation.outcomes(*thumbs[:2])) == ["sample"] * 2
+    held = curation.outcomes(*thumbs[2:])
+    assert verdicts(held) == ["sample", "burst_held", "burst_held"]
+    assert [each.rejection.scope for each in held if each.rejection is not None] == ["event"] * 2
+    assert verdicts(curation.outcomes(thumb("i4", 20, by("another"), "theirs"))) == ["sample"]
+    assert verdicts(curation.outcomes(thumb("i4", 3_700, by("bot"), "later"))) == ["sample"], "in the next hour"
+    curation.store.close()
+
+
+def test_a_score_without_a_judge_is_its_interaction_s_user_s() -> None:
+    curation = Curation(burst_per_hour=1)
+    mine = [
+        redacted(f"c{at}", at, interaction_id=f"i{at}", interaction=interaction("q " * at, "a " * at, user="me"))
+        for at in (1, 2)
+    ]
+    assert verdicts(curation.outcomes(*mine, thumb("i1", 3), thumb("i2", 4))) == ["sample", "burst_held"]
+    curation.store.close()
+
+
+def test_scores_of_which_nobody_knows_whose_they_are_count_by_interaction() -> None:
+    curation = Curation(burst_per_hour=2)
+    curation.outcomes(chat("a"), chat("b", 1, "Who?", "Me."))
+    scores = [thumb("a", 2 + at, event_id=f"a{at}") for at in range(4)]
+    assert verdicts(curation.outcomes(*scores)) == ["sample", "sample", "burst_held", "burst_held"]
+    assert verdicts(curation.outcomes(thumb("b", 9))) == ["sample"]
+    curation.store.close()
+
+
+@pytest.mark.parametrize("judge", ["bot", None])
+def test_a_replay_is_judged_as_the_first_time_also_at_the_edge_of_a_burst(judge: str | None) -> None:
+    curation = Curation(burst_per_hour=2)
+    events = [chat("a"), *(thumb("a", 2 + at, by(judge), f"a{at}") for at in range(4))]
+    first = curation.outcomes(*events)
+    assert verdicts(first) == ["sample", "sample", "burst_held", "burst_held"]
+    assert curation.outcomes(*events) == first
+    assert curation.outcomes(*events[3:]) == first[2:]
+    curation.store.close()
+
+
+def test_ten_thousand_thumbs_of_one_person_move_no_score_by_more_than_one() -> None:
+    curation = Curation()
+    honest = [thumb("a", 1 + at, by(f"person{at}"), f"honest{at}") for at in range(9)]
+    (before,) = curation.outcomes(chat("a"), *honest)[-1:]
+    bot = [thumb("a", 20 + at, by("bot", DOWN), f"bot{at}") for at in range(10_000)]
+    after = [each for at in range(0, 10_000, 500) for each in curation.outcomes(*bot[at : at + 500])]
+    samples = [each for each in after if each.sample is not None]
+    assert len(samples) == 100 * len(set(map(hour, bot)))
+    assert before.sample is not None and samples[-1].sample is not None
+    assert before.sample.score == 1.0
+    assert samples[-1].sample.score == pytest.approx(0.9), "one of ten"
+    curation.store.close()
 
 
 def test_a_record_that_is_not_ours_is_sealed_away(curation: Curation) -> None:
@@ -240,12 +317,77 @@ def test_crashes_between_any_two_steps_change_no_outcome(data: st.DataObject) ->
         crash = data.draw(st.sampled_from(["no", "before merge", "after merge"]))
         batch = actual.process(*(record(event, 0, "feedback.redacted", 5) for event in STREAM[at : at + size]))
         if crash != "before merge":
-            actual.store.merge(batch.changes, 60)
+            actual.merge(batch)
         for outgoing in batch.outgoing:
             outcome = CODEC.decode(outgoing.value, Outcome)
             got.setdefault(outcome.entry, outcome)
         if crash == "no":
             at += size
     assert got == wanted
+    expected.store.close()
+    actual.store.close()
+
+
+def said(outcome: Outcome) -> tuple[object, ...]:
+    """What an outcome says, whichever event brought it about."""
+    sources = sorted(source.event_id for source in outcome.sources)
+    return outcome.sample_id, outcome.revision, sources, outcome.sample, outcome.rejection
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_an_interaction_two_scores_a_retraction_and_a_consent_in_any_order_end_at_the_same(granted: bool) -> None:
+    events = (
+        chat("a", 5),
+        thumb("a", 1, by("ada"), "first"),
+        thumb("a", 2, by("jo", DOWN), "second"),
+        redacted("back", 3, interaction_id="a", retraction=Retraction("first")),
+        redacted("word", 4, interaction_id="a", consent=Consent(granted)),
+    )
+    ends = []
+    for order in permutations(events):
+        curation = Curation()
+        outcomes = [outcome for event in order for outcome in curation.outcomes(event)]
+        ends.append(said(max(outcomes, key=lambda outcome: outcome.revision)))
+        curation.store.close()
+    assert len(ends) == 120
+    assert all(end == ends[0] for end in ends)
+    *_, sample, rejection = ends[0]
+    if granted:
+        assert isinstance(sample, Sample)
+        assert (sample.score, sample.consent) == (0.0, True)
+    else:
+        assert isinstance(rejection, Rejection)
+        assert rejection.reason is Reason.CONSENT_WITHDRAWN
+
+
+WORDS = [f"word{at}" for at in range(60)]
+COPIES: Sequence[RedactedEvent] = tuple(
+    event
+    for at, skipped in enumerate((None, 3, 40, 55, 20))
+    for event in (
+        chat(
+            f"copy{at}", 10 * at, "Tell me " + " ".join(WORDS[:10]), " ".join(w for w in WORDS if w != f"word{skipped}")
+        ),
+        thumb(f"copy{at}", 10 * at + 1, by(f"person{at}")),
+        thumb(f"copy{at}", 10 * at + 2, by(f"person{at + 1}", DOWN), f"again{at}"),
+    )
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_any_prefix_replayed_and_cut_into_any_batches_gives_the_same_samples_and_clusters(data: st.DataObject) -> None:
+    expected, actual = Curation(), Curation()
+    wanted = {outcome.entry: outcome for outcome in expected.outcomes(*COPIES)}
+    got: dict[Position, Outcome] = {}
+    for end in (data.draw(st.integers(0, len(COPIES))), len(COPIES)):
+        at = 0
+        while at < end:
+            size = data.draw(st.integers(1, end - at))
+            for outcome in actual.outcomes(*COPIES[at : at + size]):
+                assert got.setdefault(outcome.entry, outcome) == outcome, "a replay says what was said before"
+            at += size
+    assert got == wanted
+    assert {outcome.sample.cluster for outcome in got.values() if outcome.sample is not None} == {"t/copy0"}
     expected.store.close()
     actual.store.close()

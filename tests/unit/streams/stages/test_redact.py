@@ -50,7 +50,7 @@ def test_position_and_lineage_are_added() -> None:
 def test_no_value_survives_anywhere() -> None:
     event = _event(
         interaction=interaction("I am @ada", "Hello @ada", user="@ada", tags=("@ada",), intent="ask @ada"),
-        scores=(Score("comment", text="@ada said so"), Score("correction", text="Dear @ada")),
+        scores=(Score("comment", text="@ada said so", by="@ada"), Score("edited", text="Dear @ada")),
         review=Review("edit", reviewer="@ada", output="@ada", comment="@ada"),
         consent=Consent(True, user="@ada"),
     )
@@ -93,6 +93,12 @@ def test_another_interaction_has_another_placeholder_for_the_same_value() -> Non
         )
     )
     assert one.scores[0].text != other.scores[0].text
+
+
+def test_who_judged_is_the_same_hash_as_the_person_that_asked() -> None:
+    event = _redact(_event(interaction=interaction("a", "b", user="ada"), scores=(Score("thumbs", 1.0, by="ada"),)))
+    assert event.interaction is not None
+    assert event.scores[0].by == event.interaction.user != "ada"
 
 
 def test_a_person_is_the_same_hash_in_a_tenant_and_another_in_the_next() -> None:
