@@ -105,15 +105,10 @@ LEFT JOIN (SELECT DISTINCT entry_topic_id, entry_partition, entry_offset, 'befor
 
 _STATES: Final = """
 CREATE TEMP TABLE states AS
-WITH outcomes AS (
-    SELECT sample_id, revision, received_at, CASE WHEN duplicate_of IS NULL THEN 'sample' ELSE 'duplicate' END AS state
-    FROM samples
-    UNION ALL SELECT sample_id, revision, received_at, reason FROM rejected WHERE scope = 'interaction'
-)
-SELECT sample_id, state FROM outcomes
-QUALIFY row_number() OVER (PARTITION BY sample_id ORDER BY revision DESC, received_at DESC) = 1
+SELECT sample_id, CASE state WHEN 'rejected' THEN reason ELSE state END AS state
+FROM interaction_states WHERE sample_id IS NOT NULL
 """
-"""The latest state of every interaction that has one."""
+"""The state of every interaction that has an outcome: as in the view, or the reason for which it was rejected."""
 
 _INTERACTIONS: Final = """
 SELECT CASE

@@ -64,12 +64,16 @@ def candidate(normalised: Normalised) -> Candidate:
 
 
 class Gate:
-    """One gate. `wants` is its limit in words, `unit` what its value counts."""
+    """One gate. `wants` is its limit in words, `unit` what its value counts.
+
+    `idle`: it is configured to drop nothing; unless its grade counts in the profile, it does not run.
+    """
 
     name: ClassVar[str]
     family: ClassVar[Family] = "quality"
     unit: ClassVar[str] = ""
     wants: str = ""
+    idle: bool = False
 
     def judge(self, sample: Candidate) -> GateOutcome:
         """What the gate says of a sample."""

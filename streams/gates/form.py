@@ -19,6 +19,7 @@ class Format(Gate):
     def __init__(self, profile: Profile) -> None:
         self._pattern = None if profile.format is None else re.compile(profile.format)
         self._required = profile.require_format
+        self.idle = not self._required
         said = "any" if profile.format is None else f"the pattern {profile.format}"
         self.wants = f"{said}, required" if self._required else said
 
@@ -39,6 +40,7 @@ class SystemPrompt(Gate):
 
     name = "system_prompt"
     wants = "one"
+    idle = True
 
     def judge(self, sample: Candidate) -> GateOutcome:
         """See `Gate.judge`. The value is 1 where there is one."""

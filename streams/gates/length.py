@@ -36,6 +36,7 @@ class Words(Gate):
     def __init__(self, profile: Profile) -> None:
         self._least, self._most = profile.min_words, profile.max_words
         self._from, self._to = profile.fit_words
+        self.idle = self._least == 0 and self._most is None
         self.wants = f"{self._from} to {self._to}, at least {self._least}, at most {self._most or 'any'}"
 
     def judge(self, sample: Candidate) -> GateOutcome:

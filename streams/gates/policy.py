@@ -67,6 +67,7 @@ class Policy(Gate):
     def __init__(self, rules: Policing, terms: Terms | None) -> None:
         self._text = _SCOPES[rules.scope]
         self._terms = terms
+        self.idle = terms is None
         self.wants = "none" if terms is not None else "any, there is no list"
 
     def judge(self, sample: Candidate) -> GateOutcome:

@@ -16,7 +16,7 @@ class Bursts:
     """Say for each score in turn whether it is held. `changes` grows by what was let in and must be remembered."""
 
     def __init__(self, store: StateStore, most: int, scores: Iterable[tuple[RedactedEvent, str | None]]) -> None:
-        """`most` a person and hour are let in; `scores` are the batch's events that bring any, with the interaction's user.
+        """`most` a person and hour are let in; `scores` are the batch's events with scores, and whose interactions.
 
         Raises `StateUnavailable`.
         """

@@ -1,7 +1,8 @@
-"""gate: what must not be trained on, and what is no use. Every gate's outcome is kept, passed or not.
+"""gate: what must not be trained on, and what is no use. The outcome of each is kept, passed or not.
 
 1 transformers → 2 safety gates → 3 quality gates and the user's own → 4 `quality`, the weighted mean of their grades,
-against the profile's threshold. All gates run; the first that did not pass is the reason.
+against the profile's threshold. A gate runs if it can drop, counts or signals in this profile; the first that did not
+pass is the reason.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Gates:
         ]
         if rules.policy.classifier is not None:
             safety.append(PolicyModel(rules.policy, _classifier(rules.policy.classifier)))
-        self.gates: Sequence[Gate] = (
+        gates: Sequence[Gate] = (
             *safety,
             Format(profile),
             Length(profile),
@@ -95,6 +96,7 @@ class Gates:
             *(plugins.FilterGate(name, plugins.load("filters", name)) for name in rules.filters),
             *(plugins.ValidatorGate(name, plugins.load("validators", name)) for name in rules.validators),
         )
+        self.gates = [gate for gate in gates if not gate.idle or gate.name in self._weights]
         self._by_name = {gate.name: gate for gate in self.gates}
         places = {gate.name: place for place, gate in enumerate(self.gates)}
         self._graded = [(places[name], self._by_name[name], weight) for name, weight in self._weights.items()]

@@ -119,7 +119,7 @@ def test_score_says_the_score_its_interval_and_why() -> None:
 def test_gate_says_what_a_sample_lacks_and_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (answer,) = _answers(_stage("gate", SAMPLE, options=("--explain",)))
     assert (answer["dropped"], answer["language"]) == (None, "en")
-    assert {gate["gate"] for gate in answer["gates"]} >= {"consent", "policy", "length"}
+    assert {gate["gate"] for gate in answer["gates"]} >= {"consent", "policy_model", "length"}
     assert answer["why"][-1].startswith("kept: quality")
     (answer,) = _answers(_stage("gate", {**SAMPLE, "sensitive": True}, options=("--explain",)))
     assert (answer["dropped"], answer["why"][-1]) == ("consent_missing", "dropped: consent_missing")

@@ -44,14 +44,22 @@ def test_quality_grows_with_what_is_said_up_to_twenty_different_words() -> None:
 def test_all_outcomes_are_recorded_for_accepted_and_rejected_alike_safety_first() -> None:
     accepted = kept(DEFAULT(normalised("Because."))).gates
     refused = dropped(DEFAULT(normalised("Because.", sensitive=True))).gates
-    names = ["consent", "pii", "residual_pii", "policy", "policy_model"]
-    names += ["format", "length", "words", "system_prompt", "truncated", "repetition", "language"]
+    names = ["consent", "pii", "residual_pii", "policy_model", "length", "truncated", "repetition", "language"]
     names += ["hallucination", "refusal", "grounding", "low_signal", "quality"]
     assert [each.gate for each in accepted] == names
     assert [each.gate for each in refused] == names
-    assert [each.family for each in refused] == ["safety"] * 5 + ["quality"] * 12
-    assert [each.passed for each in refused] == [False] + [True] * 16
-    assert [each.passed for each in accepted] == [True] * 17
+    assert [each.family for each in refused] == ["safety"] * 4 + ["quality"] * 9
+    assert [each.passed for each in refused] == [False] + [True] * 12
+    assert [each.passed for each in accepted] == [True] * 13
+
+
+def test_a_gate_runs_that_can_drop_or_counts_in_the_profile_and_no_other() -> None:
+    idle = {"policy", "format", "words", "system_prompt"}
+    assert not idle & {gate.name for gate in DEFAULT.gates}
+    assert idle - {gate.name for gate in STRICT.gates} == {"policy"}
+    mine = Default(min_words=1, format="x", require_format=True)
+    gates = Gates(Gating(profile="mine", profiles={"mine": mine}, policy=Policing(terms={"marks": ("qzxj",)})))
+    assert idle - {gate.name for gate in gates.gates} == {"system_prompt"}
 
 
 def test_a_safety_reason_goes_before_a_quality_reason() -> None:
@@ -187,7 +195,7 @@ def test_why_is_told_in_words_for_what_passed_and_what_did_not() -> None:
         "counts 0.3 of 1" in lines  # fmt: skip
     assert "quality quality: not passed (low_quality); 0.4; wanted: at least 0.75" in lines
     lines = DEFAULT.explain(DEFAULT(normalised("Because it rains.")))
-    assert len(lines) == 18
+    assert len(lines) == 14
     assert lines[-1].startswith("kept: quality 0.6")
 
 
