@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from millrace.lake import app
-from millrace.win_rates import By, compare
 from schemas.events import Consent, Erasure, RedactedEvent, Retraction, Score
 from schemas.reasons import Reason
 from schemas.tables import EVENTS, REJECTED, SAMPLES, arrow_table, event_row, outcome_row
+from streams.battles import By, compare
 from streams.lake import query
 from streams.lake.delta import DeltaLake
 from tests.events import interaction, redacted
