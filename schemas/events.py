@@ -155,7 +155,7 @@ class FeedbackEvent(Struct, frozen=True, kw_only=True):
     """What an app sends: at least one of an interaction, scores, or a change to earlier ones.
 
     `interaction_id` is empty only for erasure and for consent of a person. `tenant` is set by the collector from
-    the API key, or by `redact` from the topic; whatever a body says is ignored. `occurred_at` 0 is "not said".
+    the API key, or by `redact` from the topic; a body that names another is refused. `occurred_at` 0 is "not said".
     """
 
     event_id: Identifier

@@ -125,7 +125,9 @@ def in_kafka(settings: Settings, expected: int) -> list[FeedbackEvent]:
 
 
 def test_an_acknowledged_event_is_in_kafka_with_its_key_s_tenant(collector: Collector) -> None:
-    status, _, answer = collector.post(json.dumps({**THUMB, "tenant": "other"}).encode())
+    denied, _, answer = collector.post(json.dumps({**THUMB, "tenant": "other"}).encode())
+    assert (denied, answer["accepted"]) == (403, 0)
+    status, _, answer = collector.post(json.dumps(THUMB).encode())
     assert (status, answer["accepted"]) == (202, 1)
     (event,) = in_kafka(collector.settings, 1)
     assert (event.event_id, event.tenant) == ("e1", "acme")
