@@ -109,7 +109,10 @@ class CrashingProcesses(RuleBasedStateMachine):
         if files(self.folder):
             path = files(self.folder)[-1]
             size = max(0, path.stat().st_size - cut)
+            lost = path.read_bytes()[size:]
             os.truncate(path, size)
+            if lost and garbage[:1] == lost[:1]:
+                garbage = bytes([garbage[0] ^ 1]) + garbage[1:]  # else it may make the record whole again
             self.waiting = [kept for kept in self.waiting if kept[1] != path or kept[2] <= size]
             with path.open("ab") as torn:
                 torn.write(garbage)
