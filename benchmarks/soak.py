@@ -6,10 +6,10 @@ Starts Kafka and Redis, and with --s3 an S3 server, on free ports, and stops the
 process's resident memory is read every 10 seconds. Half of the events are of one tenant, the rest of a hundred.
 Afterwards each event is looked up in the lake by its id.
 
-The last line is one JSON object: for each process its memory after half of the time and at the end, in MB, and the slope
-of the line fitted to what lies between, in MB/h; events sent, lost and double; and how late the generator was at most, in
-seconds. What is bounded is full by then: the redactor's memo after 50,000 texts, the sink's keys after 200,000 rows of a
-table. A Redis that remembers everything grows.
+The last line is one JSON object: for each process its memory after half of the time and at the end, in MB, and the
+slope of the line fitted to what lies between, in MB/h; events sent, lost and double; and how late the generator was at
+most, in seconds. What is bounded is full by then: the redactor's memo after 50,000 texts, the sink's keys after 200,000
+rows of a table. A Redis that remembers everything grows.
 """
 
 from __future__ import annotations
