@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := schemas streams millrace client/millrace_client deploy benchmarks tests
+PACKAGES := schemas streams trainer_trigger millrace client/millrace_client deploy benchmarks tests
 # More arguments for pytest, the benchmarks or the local servers: make test ARGS="-k redact"
 ARGS ?=
 

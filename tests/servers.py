@@ -8,11 +8,12 @@ import secrets
 from pathlib import Path
 from typing import Final, TypeVar
 
+import psycopg
 import pytest
 import redis
 
 from deploy.local.process import Server
-from deploy.local.servers import S3, Kafka, Redis, SchemaRegistry, missing
+from deploy.local.servers import S3, Kafka, Postgres, Redis, SchemaRegistry, missing
 
 S = TypeVar("S", bound=Server)
 
@@ -21,7 +22,7 @@ LEFT_OUT: Final[dict[str, set[str]]] = {}
 
 
 class Servers:
-    """Kafka, Redis, S3 and a schema registry on loopback, in a folder of their own."""
+    """Kafka, Redis, S3, PostgreSQL and a schema registry on loopback, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -49,6 +50,19 @@ class Servers:
         """A schema registry with Confluent's API."""
         return self._started("registry", SchemaRegistry)
 
+    @property
+    def postgres(self) -> Postgres:
+        """A PostgreSQL; tables are the test's own: use `fresh_database`."""
+        return self._started("postgres", Postgres)
+
+    def fresh_database(self) -> str:
+        """The URL of an empty PostgreSQL database, as SQLAlchemy takes it."""
+        name = f"t{secrets.token_hex(6)}"
+        url = self.postgres.url
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return url.removesuffix("postgres") + name
+
     def fresh_redis(self) -> str:
         """The URL of an empty Redis database."""
         url = f"redis://{self.redis.address}/{next(self._databases)}"
@@ -66,7 +80,10 @@ class Servers:
     def stop(self) -> None:
         """Stop what was started."""
         for server in self._running.values():
-            server.stop()
+            if isinstance(server, Postgres):
+                server.discard()
+            else:
+                server.stop()
 
     def need(self, name: str) -> None:
         """Leave the test out where this machine cannot run a server; fail it where the run requires all."""

@@ -31,6 +31,8 @@ DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 JAVA_LEAST = (17, 0)  # what Kafka 4 runs on
 GO_LEAST = (1, 21)  # the first that fetches the newer toolchain a module asks for by itself
 
+POSTGRES_FOLDER = Path("/usr/lib/postgresql")  # Debian keeps the server's programs off PATH, a folder a version
+
 FETCH_DEADLINE_S = 900.0  # versitygw compiles for 90 s on two quiet cores
 OUTPUT_TAIL_LINES = 20
 
@@ -70,6 +72,13 @@ def tool(name: str) -> str:
     return path
 
 
+def postgres_program(name: str, which: Which = shutil.which) -> str | None:
+    """A program of PostgreSQL's server: on PATH, else in Debian's folder of the newest version, else None."""
+    versions = sorted(POSTGRES_FOLDER.glob("*"), key=lambda each: int(each.name) if each.name.isdigit() else 0)
+    debian = (str(each / "bin" / name) for each in reversed(versions))
+    return next(filter(None, map(which, (name, *debian))), None)
+
+
 def tool_version(path: str) -> tuple[int, int]:
     """(major, minor) that `java` or `go` at `path` tells; (0, 0) where it does not run or tells none."""
     argument = "version" if Path(path).name == "go" else "-version"
@@ -93,7 +102,7 @@ def parse_version(text: str) -> tuple[int, int]:
 def missing(which: Which = shutil.which, version: Version = tool_version, cache: Path | None = None) -> dict[str, str]:
     """What this machine cannot run, and what to install for it.
 
-    Keys out of `kafka`, `registry`, `redis`, `s3`; empty where all can run. A cached artifact needs no tool
+    Keys out of `kafka`, `registry`, `redis`, `postgres`, `s3`; empty where all can run. A cached artifact needs no tool
     to fetch it. `which` finds a program by its name, `version` tells (major, minor) of the one at a path.
     """
 
@@ -107,6 +116,9 @@ def missing(which: Which = shutil.which, version: Version = tool_version, cache:
         "kafka": java + ([] if _kafka_folder(cache).exists() else maven),
         "registry": java + ([] if _registry_folder(cache).exists() else maven),
         "redis": ["Redis (Debian: apt-get install redis-server)"] if which("redis-server") is None else [],
+        "postgres": ["PostgreSQL (Debian: apt-get install postgresql)"]
+        if postgres_program("postgres", which) is None
+        else [],
         "s3": ["Go 1.21+"] if not _versitygw_folder(cache).exists() and lacks("go", GO_LEAST) else [],
     }
     return {name: " and ".join(lacking) for name, lacking in needs.items() if lacking}

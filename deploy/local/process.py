@@ -62,6 +62,7 @@ class Server(ABC):
 
     name: ClassVar[str]
     port_names: ClassVar[tuple[str, ...]] = ("main",)
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -91,6 +92,16 @@ class Server(ABC):
     def environment(self) -> dict[str, str]:
         """The server's own environment variables, on top of ours: what must not show in a process list."""
         return {}
+
+    @property
+    def user(self) -> str | None:
+        """The system's user, and group of that name, that it runs as; None is whoever starts it."""
+        return None
+
+    @property
+    def work_folder(self) -> Path:
+        """Its working directory."""
+        return self.folder
 
     @property
     def port(self) -> int:
@@ -137,9 +148,9 @@ class Server(ABC):
         return self
 
     def stop(self, deadline_s: float = 20.0) -> None:
-        """End it with SIGTERM, and with SIGKILL if it still lives `deadline_s` later. Its data stays."""
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # a paused process acts on SIGTERM only when it goes on
+        """End it with its stop signal, and with SIGKILL if it still lives `deadline_s` later. Its data stays."""
+        self._signal(self.stop_signal)
+        self._signal(signal.SIGCONT)  # a paused process acts on it only when it goes on
         if not wait_until(lambda: not self.running, deadline_s):
             self.kill()
         self._forget()
@@ -175,7 +186,9 @@ class Server(ABC):
         with self.log.open("ab") as out:
             self._child = subprocess.Popen(
                 self._record.command,
-                cwd=self.folder,
+                cwd=self.work_folder,
+                user=self.user,
+                group=self.user,
                 env={**os.environ, **self.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

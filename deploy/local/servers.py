@@ -1,10 +1,11 @@
-"""The four servers that Millrace stands on, as processes of this machine.
+"""The five servers that Millrace stands on, as processes of this machine.
 
 | class            | program                   | data survives a restart |
 |------------------|---------------------------|-------------------------|
 | `Kafka`          | Apache Kafka, one node    | yes                     |
 | `SchemaRegistry` | Apicurio, in memory       | no                      |
 | `Redis`          | redis-server, append-only | yes                     |
+| `Postgres`       | PostgreSQL                | yes                     |
 | `S3`             | versitygw over a folder   | yes                     |
 """
 
@@ -16,20 +17,23 @@ import http.client
 import os
 import secrets
 import shlex
+import shutil
+import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-from deploy.local.artifacts import kafka_libs, missing, registry_jar, tool, versitygw
-from deploy.local.errors import ServerStartError
+from deploy.local.artifacts import kafka_libs, missing, postgres_program, registry_jar, tool, versitygw
+from deploy.local.errors import ArtifactError, ServerStartError
 from deploy.local.process import HOST, Server
 
-__all__ = ["S3", "SERVERS", "Kafka", "Redis", "SchemaRegistry", "env_file", "missing", "start_all"]
+__all__ = ["S3", "SERVERS", "Kafka", "Postgres", "Redis", "SchemaRegistry", "env_file", "missing", "start_all"]
 
 PROBE_TIMEOUT_S = 2.0
 
@@ -173,6 +177,98 @@ class Redis(Server):
         return {"MILLRACE_REDIS_URL": self.url}
 
 
+class Postgres(Server):
+    """A PostgreSQL with one role, which owns the database `postgres`. A power cut may cost it data: fsync is off.
+
+    It refuses to run as root; there it runs as the system's user `postgres`, with its data in the temporary folder.
+    """
+
+    name = "postgres"
+    stop_signal = signal.SIGINT  # SIGTERM would wait until every client has gone
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._record.credentials.setdefault("password", secrets.token_hex(20))
+        self._record.credentials.setdefault("data", f"millrace-postgres-{secrets.token_hex(8)}")
+
+    @property
+    def url(self) -> str:
+        """The address with the password, as SQLAlchemy takes it."""
+        return f"postgresql+psycopg://postgres:{self._record.credentials['password']}@{self.address}/postgres"
+
+    @property
+    def user(self) -> str | None:
+        return "postgres" if os.geteuid() == 0 else None
+
+    @property
+    def work_folder(self) -> Path:
+        return self._data
+
+    def prepare(self) -> None:
+        """Make the cluster at the first start."""
+        if (self._data / "PG_VERSION").exists():
+            return
+        shutil.rmtree(self._data, ignore_errors=True)
+        self._data.mkdir(mode=0o700)
+        with tempfile.NamedTemporaryFile("w") as password:
+            password.write(self._record.credentials["password"])
+            password.flush()
+            if self.user is not None:
+                for each in (self._data, password.name):
+                    shutil.chown(each, self.user, self.user)
+            options = ["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync"]
+            done = subprocess.run(
+                [_postgres("initdb"), f"--pgdata={self._data}", f"--pwfile={password.name}", *options],
+                cwd=self._data,
+                user=self.user,
+                group=self.user,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise ServerStartError(f"PostgreSQL's cluster could not be made:\n{done.stdout}{done.stderr}")
+
+    def command(self) -> list[str]:
+        options = {
+            "listen_addresses": HOST,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "shared_buffers": "32MB",
+        }
+        return [_postgres("postgres"), "-D", str(self._data), *(f"--{key}={value}" for key, value in options.items())]
+
+    def answers(self) -> bool:
+        """Whether it asks for the password; while it starts up it answers with an error."""
+        body = struct.pack(">i", 3 << 16) + b"user\0postgres\0database\0postgres\0\0"
+        with socket.create_connection((HOST, self.port), PROBE_TIMEOUT_S) as connection:
+            connection.sendall(struct.pack(">i", 4 + len(body)) + body)
+            return connection.recv(64).startswith(b"R")
+
+    def settings(self) -> dict[str, str]:
+        return {"MILLRACE_DATABASE_URL": self.url}
+
+    def discard(self) -> None:
+        """Stop it and remove its data."""
+        self.stop()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    @property
+    def _data(self) -> Path:
+        if self.user is None:
+            return self.folder / "data"
+        return Path(tempfile.gettempdir()) / self._record.credentials["data"]
+
+
+def _postgres(program: str) -> str:
+    path = postgres_program(program)
+    if path is None:
+        raise ArtifactError(f"{program} of PostgreSQL is neither on PATH nor where Debian puts it")
+    return path
+
+
 class S3(Server):
     """An S3 server over a folder, with one bucket and with credentials made at random for the folder."""
 
@@ -235,7 +331,7 @@ class S3(Server):
         return self.folder / "metadata"
 
 
-SERVERS: Mapping[str, type[Server]] = {each.name: each for each in (Kafka, SchemaRegistry, Redis, S3)}
+SERVERS: Mapping[str, type[Server]] = {each.name: each for each in (Kafka, SchemaRegistry, Redis, Postgres, S3)}
 
 
 def start_all(servers: Iterable[Server]) -> None:

@@ -59,21 +59,22 @@ def have(*programs: str) -> artifacts.Which:
 
 
 def test_nothing_is_missing_where_all_programs_are_new_enough(tmp_path: Path) -> None:
-    which = have("java", "mvn", "go", "redis-server")
+    which = have("java", "mvn", "go", "redis-server", "postgres")
     assert missing(which, lambda path: {"/bin/java": (17, 0), "/bin/go": (1, 21)}[path], tmp_path) == {}
 
 
 def test_a_bare_machine_is_told_what_to_install_for_each_server(tmp_path: Path) -> None:
     gaps = missing(have(), lambda _: (99, 0), tmp_path)
-    assert list(gaps) == ["kafka", "registry", "redis", "s3"]
+    assert list(gaps) == ["kafka", "registry", "redis", "postgres", "s3"]
     assert "Java 17+" in gaps["kafka"] and "maven" in gaps["kafka"]
     assert gaps["registry"] == gaps["kafka"]
     assert "redis-server" in gaps["redis"]
+    assert "apt-get install postgresql" in gaps["postgres"]
     assert "Go 1.21+" in gaps["s3"]
 
 
 def test_a_java_or_go_that_is_too_old_or_does_not_run_is_missing(tmp_path: Path) -> None:
-    which = have("java", "mvn", "go", "redis-server")
+    which = have("java", "mvn", "go", "redis-server", "postgres")
     old = missing(which, lambda path: {"/bin/java": (16, 0), "/bin/go": (1, 20)}[path], tmp_path)
     assert list(old) == ["kafka", "registry", "s3"]
     assert "maven" not in old["kafka"]
@@ -87,7 +88,7 @@ def test_what_is_cached_needs_no_maven_and_no_go(tmp_path: Path) -> None:
         f"versitygw-{artifacts.VERSITYGW_VERSION}",
     ):
         (tmp_path / folder).mkdir()
-    assert missing(have("java", "redis-server"), lambda _: (17, 0), tmp_path) == {}
+    assert missing(have("java", "redis-server", "postgres"), lambda _: (17, 0), tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,7 @@ def test_the_servers_tell_all_the_settings_that_millrace_needs(tmp_path: Path) -
         "MILLRACE_KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['kafka']}",
         "MILLRACE_SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{ports['registry']}/apis/ccompat/v7",
         "MILLRACE_REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
+        "MILLRACE_DATABASE_URL": settings["MILLRACE_DATABASE_URL"],
         "MILLRACE_LAKE": "s3://millrace/lake",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3']}",
         "AWS_ACCESS_KEY_ID": settings["AWS_ACCESS_KEY_ID"],
@@ -288,5 +290,5 @@ def test_the_command_starts_what_it_can_writes_env_and_stops(
 
 def test_an_unknown_server_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        command.main(["start", "postgres"])
-    assert "'postgres' is none of kafka, registry, redis, s3" in capsys.readouterr().err
+        command.main(["start", "mysql"])
+    assert "'mysql' is none of kafka, registry, redis, postgres, s3" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""The trigger service: from "enough has changed" to a fine-tune that runs once."""

@@ -1,0 +1,239 @@
+"""The launch, step by step, over the ledger and a launcher.
+
+1. The intent is in the ledger before anything is called (`Ledger.intend`).
+2. Mark it launching, with the lease's token.
+3. Upload the files of this attempt; those that are there already are taken as they are.
+4. Record their ids, with the token: whoever lost the lease stops here, and create is called after this only.
+5. Create the job once, with the launch key in its metadata.
+6. Record its id.
+
+So a launch that is found launching without files was never created. One with files may have been: it is unknown. Then
+
+7. look for jobs with the key: one is adopted, several stop for a person;
+8. none: delete the attempt's files, so that a create that is still on its way is refused, wait, and look again;
+9. still none: begin another attempt, if the launcher's `settles_s` proves that this is enough; else stop for a person.
+
+Nothing is kept in memory between two steps: any scheduler goes on where another one died.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from trainer_trigger.launchers.errors import (
+    LauncherUnavailable,
+    LaunchRefusedError,
+    LaunchStateUnknownError,
+    UnknownJobError,
+)
+from trainer_trigger.launchers.port import JobState, Launcher, LaunchRequest
+from trainer_trigger.ledger import TERMINAL, Change, Launch, Lease, Ledger, State
+from trainer_trigger.ledger.errors import FencedError, LedgerUnavailable, TransitionError
+
+ENDS: Final = {
+    JobState.SUCCEEDED: State.SUCCEEDED,
+    JobState.FAILED: State.FAILED,
+    JobState.CANCELLED: State.CANCELLED,
+}
+"""The explicit set of terminal states; every other word means that the job goes on."""
+
+RENEWALS: Final = 3
+"""A lease is renewed so many times in its life, so that one or two failures are no loss."""
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """Seconds. `wait_s` lies between two looks where a launcher proves nothing; `run_s` is a job's deadline.
+
+    `keep` renews the lease while a step runs; a lease must outlast any single pause of the process.
+    """
+
+    lease_s: float = 120.0
+    retry_s: float = 30.0
+    poll_s: float = 20.0
+    wait_s: float = 120.0
+    run_s: float = 3 * 24 * 3600.0
+    keep: bool = True
+
+
+class Scheduler:
+    """Moves launches forward. Any number may share a ledger; `launcher_of` finds the launcher of a target."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        launcher_of: Callable[[str], Launcher] | Mapping[str, Launcher],
+        who: str,
+        timing: Timing = Timing(),
+    ) -> None:
+        self._ledger = ledger
+        self._launcher_of = launcher_of.__getitem__ if isinstance(launcher_of, Mapping) else launcher_of
+        self._who = who
+        self._timing = timing
+
+    def tick(self) -> int:
+        """Work on every launch that has something to do and whose target nobody holds; the number of steps made.
+
+        A launch whose lease is lost on the way is left to its new holder.
+        """
+        steps = 0
+        for seen in self._ledger.due():
+            target = seen.intent.target
+            lease = self._ledger.acquire(target, self._who, _ms(self._timing.lease_s))
+            if lease is None:
+                continue
+            with suppress(FencedError, TransitionError):
+                steps += self._work(lease, seen.key)
+            self._ledger.release(lease)  # after a crash nobody does: then it runs out
+        return steps
+
+    def _work(self, lease: Lease, key: str) -> int:
+        launch, steps = self._ledger.launch(key), 0
+        while launch.state not in TERMINAL | {State.BLOCKED} and launch.not_before_ms <= self._ledger.now_ms():
+            with self._kept(lease):
+                launch = self.step(lease, launch)
+            steps += 1
+        return steps
+
+    def step(self, lease: Lease, launch: Launch) -> Launch:
+        """One step of the launch as it was just read; the launch afterwards.
+
+        Raises FencedError and TransitionError when somebody else has it now, LedgerUnavailable.
+        """
+        try:
+            launcher = self._launcher(launch.intent.target)
+            match launch.state:
+                case State.INTENDED:
+                    return self._begin(lease, launch, launcher)
+                case State.LAUNCHING:
+                    return self._launch(lease, launch, launcher)
+                case State.UNKNOWN:
+                    return self._look(lease, launch, launcher)
+                case _:
+                    return self._poll(lease, launch, launcher)
+        except LauncherUnavailable as exc:
+            # Only calls that may be repeated end here: the same step is made again later.
+            if self._overdue(launch):
+                note = f"job {launch.job_id} is beyond its deadline; {exc}"
+                return self._ledger.move(lease, launch, State.BLOCKED, note)
+            wait_s = self._timing.retry_s if exc.retry_after_s is None else exc.retry_after_s
+            return self._ledger.move(lease, launch, launch.state, str(exc), Change(wait_ms=_ms(wait_s)))
+
+    def _launcher(self, target: str) -> Launcher:
+        try:
+            return self._launcher_of(target)
+        except KeyError as exc:  # one target that is not configured any more must not hold up the others
+            raise LauncherUnavailable(f"no launcher is configured for target {target}") from exc
+
+    def _begin(self, lease: Lease, launch: Launch, launcher: Launcher) -> Launch:
+        try:
+            launcher.check(_request(launch))
+        except LaunchRefusedError as exc:
+            return self._ledger.move(lease, launch, State.FAILED, str(exc))
+        if launch.files:  # of an attempt that was given up
+            launcher.revoke(launch.files)
+        attempt = launch.attempt + 1 if launch.files or launch.attempt == 0 else launch.attempt
+        return self._ledger.move(lease, launch, State.LAUNCHING, "", Change(attempt=attempt, files=()))  # 2
+
+    def _launch(self, lease: Lease, launch: Launch, launcher: Launcher) -> Launch:
+        if launch.files:
+            return self._ledger.move(lease, launch, State.UNKNOWN, "nobody reported what became of create")
+        try:
+            request = _request(launch)
+            files = launcher.upload(request, launch.key, launch.attempt)  # 3
+        except LaunchRefusedError as exc:
+            return self._ledger.move(lease, launch, State.FAILED, str(exc))
+        launch = self._ledger.move(lease, launch, State.LAUNCHING, "", Change(files=files))  # 4
+        try:
+            job_id = launcher.create(request, launch.key, files)  # 5
+        except LaunchRefusedError as exc:
+            return self._ledger.move(lease, launch, State.FAILED, str(exc))
+        except LaunchStateUnknownError as exc:
+            return self._ledger.move(lease, launch, State.UNKNOWN, str(exc))
+        except LauncherUnavailable as exc:
+            # Nothing was created, and nobody else can create with these files: they serve the next try as well.
+            wait_s = self._timing.retry_s if exc.retry_after_s is None else exc.retry_after_s
+            return self._ledger.move(lease, launch, State.INTENDED, str(exc), Change(files=(), wait_ms=_ms(wait_s)))
+        return self._ledger.move(lease, launch, State.LAUNCHED, "", self._launched(job_id))  # 6
+
+    def _launched(self, job_id: str) -> Change:
+        return Change(job_id=job_id, looks=0, deadline_in_ms=_ms(self._timing.run_s))
+
+    def _look(self, lease: Lease, launch: Launch, launcher: Launcher) -> Launch:
+        jobs = launcher.find(launch.key)  # 7
+        if len(jobs) == 1:
+            return self._ledger.move(lease, launch, State.LAUNCHED, "adopted", self._launched(jobs[0]))
+        if jobs:
+            note = f"several jobs have this launch key: {', '.join(jobs)}; cancel all but one and name it"
+            return self._ledger.move(lease, launch, State.BLOCKED, note)
+        if launch.looks == 0:
+            if launcher.settles_s is not None:  # else no second create follows, and the job may need its files
+                launcher.revoke(launch.files)  # 8
+            wait_s = self._timing.wait_s if launcher.settles_s is None else launcher.settles_s
+            return self._ledger.move(lease, launch, State.UNKNOWN, launch.note, Change(looks=1, wait_ms=_ms(wait_s)))
+        if launcher.settles_s is None:  # 9
+            note = "no job was found, and the provider does not prove that there is none: look there, then decide"
+            return self._ledger.move(lease, launch, State.BLOCKED, note)
+        return self._ledger.move(lease, launch, State.INTENDED, "no job was created", Change(looks=0))
+
+    def _poll(self, lease: Lease, launch: Launch, launcher: Launcher) -> Launch:
+        assert launch.job_id is not None, "the table's check sees to it"
+        try:
+            told = launcher.progress(launch.job_id)
+        except UnknownJobError as exc:
+            return self._ledger.move(lease, launch, State.BLOCKED, str(exc))
+        self._ledger.progress(lease, launch.key, told.events, told.points)
+        end = ENDS.get(told.state)
+        if end is not None:
+            cost = msgspec.UNSET if told.cost_cents is None else told.cost_cents
+            return self._ledger.move(lease, launch, end, told.message, Change(model=told.model, cost_cents=cost))
+        wait_ms = _ms(self._timing.poll_s)
+        if self._overdue(launch):
+            note = f"job {launch.job_id} is {told.state} beyond its deadline"
+            return self._ledger.move(lease, launch, State.BLOCKED, note)
+        return self._ledger.move(lease, launch, State.RUNNING, told.message, Change(wait_ms=wait_ms))
+
+    def _overdue(self, launch: Launch) -> bool:
+        polled = launch.state in {State.LAUNCHED, State.RUNNING}
+        return polled and launch.deadline_ms is not None and self._ledger.now_ms() > launch.deadline_ms
+
+    @contextmanager
+    def _kept(self, lease: Lease) -> Iterator[None]:
+        """Renew the lease while the step runs: an upload may take longer than a lease lives."""
+        if not self._timing.keep:
+            yield
+            return
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(self._timing.lease_s / RENEWALS):
+                try:
+                    self._ledger.renew(lease, _ms(self._timing.lease_s))
+                except FencedError:
+                    return  # the step's next write is refused
+                except LedgerUnavailable:
+                    continue
+
+        keeper = threading.Thread(target=renew, daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
+
+
+def _request(launch: Launch) -> LaunchRequest:
+    try:
+        return msgspec.json.decode(launch.intent.request, type=LaunchRequest)
+    except msgspec.MsgspecError as exc:
+        raise LaunchRefusedError(f"the recorded request cannot be read: {exc}") from exc
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
