@@ -23,7 +23,7 @@ from streams.brokers import check_topics
 from streams.errors import StreamError
 from streams.settings import Settings, load
 
-_SECRET: Final = ("password", "hash_key")
+_SECRET: Final = ("password", "hash_key", "trainer_key", "database_url")
 
 
 class Finding(msgspec.Struct, frozen=True):

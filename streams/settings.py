@@ -115,6 +115,24 @@ class Settings(Struct, frozen=True, kw_only=True):
     collector_cors_origins: Annotated[
         tuple[str, ...], _says("web origins that may send with a write-only key; * is any")
     ] = ()
+    database_url: Annotated[
+        str, _says("what the trigger remembers, as SQLAlchemy's URL; for several machines postgresql+psycopg://…")
+    ] = "sqlite:///millrace-trigger.sqlite"
+    targets: Annotated[str, _says("YAML file of the tuning targets: when to train, on what, by whom")] = ""
+    datasets: Annotated[str, _says("folder or s3://bucket/path of the training sets")] = "datasets"
+    trigger_every_s: Annotated[Seconds, _says("how often the trigger looks at the lake and at its launches")] = 60.0
+    trigger_host: Annotated[str, _says("address to listen on")] = "127.0.0.1"
+    trigger_port: Annotated[int, Meta(ge=0, le=65535), _says("port of the trigger's API; 0 is none")] = 8081
+    trigger_keys_file: Annotated[str, _says("API keys, hashed; written by `millrace keys`")] = (
+        "millrace-trigger-keys.json"
+    )
+    trainer_home: Annotated[str, _says("folder of the trainer's files, jobs and adapters")] = "trainer"
+    trainer_models: Annotated[str, _says("folder of base models, a folder each: safetensors only")] = "models"
+    trainer_key: Annotated[str, _says("key that the trainer asks for; may be empty on loopback only (secret)")] = ""
+    trainer_host: Annotated[str, _says("address to listen on")] = "127.0.0.1"
+    trainer_port: Annotated[int, Meta(ge=0, le=65535), _says("port to listen on")] = 8090
+    trainer_jobs: Annotated[Positive, _says("jobs that train at once")] = 1
+    trainer_threads: Annotated[Positive, _says("threads of a training on the CPU")] = 1
     metrics_host: Annotated[str, _says("address of a role's /metrics, /healthz and /readyz")] = "127.0.0.1"
     metrics_port: Annotated[int, Meta(ge=0, le=65535), _says("port of a role's /metrics; 0 is none")] = 0
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _says("what is logged")] = "INFO"
@@ -192,7 +210,17 @@ def described() -> dict[str, str]:
 # Variables that begin like settings but belong to the tests, the local servers and the compose file; and the private
 # key, which is no setting, so that no role is handed it.
 _NOT_SETTINGS: Final = frozenset(
-    {"CACHE", "REQUIRE_SERVICES", "TEST_DATA", "API_KEY", "COLLECTOR_URL", "DEADLETTER_PRIVATE_KEY_FILE"}
+    {
+        "CACHE",
+        "REQUIRE_SERVICES",
+        "TEST_DATA",
+        "TEST_FINE_TUNING_URL",
+        "TEST_FINE_TUNING_KEY",
+        "TEST_FINE_TUNING_MODEL",
+        "API_KEY",
+        "COLLECTOR_URL",
+        "DEADLETTER_PRIVATE_KEY_FILE",
+    }
 )
 
 
@@ -229,7 +257,7 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     try:
         return msgspec.convert(value, hint, strict=False)
     except msgspec.ValidationError as exc:
-        shown = "…" if any(word in name for word in ("password", "hash_key")) else value
+        shown = "…" if any(word in name for word in ("password", "hash_key", "trainer_key", "database_url")) else value
         raise SettingError(PREFIX + name.upper(), shown, f"{exc} ({_description(hint)})") from exc
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import sqlalchemy
 
 from deploy.local.process import wait_until
 from tests.servers import Servers
+from trainer_trigger.errors import TriggerError
 from trainer_trigger.ledger import NEXT, TERMINAL, Change, Decision, Event, Intent, Launch, Lease, Ledger, Point, State
 from trainer_trigger.ledger.errors import (
     ActiveRunError,
@@ -340,7 +340,7 @@ def test_what_waits_is_not_due_and_what_is_blocked_or_over_never_is(ledger: SqlL
 def test_the_history_is_only_added_to(ledger: SqlLedger) -> None:
     launch = ledger.intend(held(ledger), intent())
     for statement in ("UPDATE trigger_history SET who = 'x'", "DELETE FROM trigger_history"):
-        with pytest.raises(sqlalchemy.exc.DBAPIError, match="only added to"), ledger._engine.begin() as connection:
+        with pytest.raises(TriggerError, match="only added to"), ledger._database.transaction() as connection:
             connection.exec_driver_sql(statement)
     assert len(ledger.history(launch.key)) == 1
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, RowMapping, Table, create_engine, event, func, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
+from trainer_trigger.database import Database, add, now_ms
+from trainer_trigger.errors import DatabaseRefusedError, DatabaseUnavailable
 from trainer_trigger.ledger import tables
 from trainer_trigger.ledger.errors import (
     ActiveRunError,
     BudgetSpentError,
     DecisionTakenError,
     FencedError,
-    LedgerError,
     LedgerUnavailable,
     TransitionError,
     UnknownLaunchError,
@@ -39,14 +36,6 @@ from trainer_trigger.ledger.records import (
     Transition,
 )
 
-BUSY_TIMEOUT_MS: Final = 30_000
-CREATE_LOCK: Final = 0x6D696C6C
-"""Two processes that make the tables at once would trip over each other; any number, the same for all."""
-
-NOW: Final = {
-    "sqlite": "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
-    "postgresql": "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
-}
 PERSONS: Final = {
     State.BLOCKED: NEXT[State.BLOCKED],
     State.INTENDED: {State.CANCELLED},
@@ -57,29 +46,21 @@ DUE: Final = [each for each in ACTIVE if each != State.BLOCKED]
 
 
 class SqlLedger:
-    """A `Ledger` at an SQLAlchemy URL: `sqlite:///FILE`, `sqlite://` (in memory) or `postgresql+psycopg://…`.
+    """A `Ledger` in a `Database`, which may be given as its URL. Makes its tables where they are missing."""
 
-    Makes its tables where they are missing. Any number of threads and processes may use one database.
-    """
-
-    def __init__(self, url: str) -> None:
-        memory = url in {"sqlite://", "sqlite:///:memory:"}
-        self._engine = _engine(url, memory=memory)
-        # In memory there is one connection only, which one transaction has at a time.
-        self._alone = threading.Lock() if memory else nullcontext()
-        with self._transaction() as connection:
-            if self._engine.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({CREATE_LOCK})"))
-            tables.metadata.create_all(connection)
+    def __init__(self, database: Database | str) -> None:
+        self._database = Database(database) if isinstance(database, str) else database
+        with _wrapped():
+            self._database.create(tables.metadata)
 
     def acquire(self, target: str, holder: str, ttl_ms: int) -> Lease | None:
         with self._transaction() as connection:
             free = {"target": target, "holder": "", "token": 0, "expires_ms": 0}
-            self._add(connection, tables.leases, [free])
+            add(connection, tables.leases, [free])
             held = connection.execute(
                 select(tables.leases).where(tables.leases.c.target == target).with_for_update()
             ).one()
-            now = self._now(connection)
+            now = now_ms(connection)
             if held.expires_ms > now:
                 return None
             lease = Lease(target, holder, held.token + 1, now + ttl_ms)
@@ -104,8 +85,8 @@ class SqlLedger:
 
     def decide(self, decision: Decision) -> None:
         with self._transaction() as connection:
-            row = {**msgspec.structs.asdict(decision), "at_ms": self._now(connection)}
-            self._add(connection, tables.decisions, [row])
+            row = {**msgspec.structs.asdict(decision), "at_ms": now_ms(connection)}
+            add(connection, tables.decisions, [row])
 
     def decisions(self, target: str, limit: int = 100) -> list[Decision]:
         table = tables.decisions
@@ -157,13 +138,13 @@ class SqlLedger:
             if (after == State.LAUNCHED) != (job_id is not None):
                 raise TransitionError("a job's id comes with launched, and only with it")
             change = Change(looks=0) if job_id is None else Change(looks=0, job_id=job_id, deadline_in_ms=None)
-            return self._moved(connection, self._now(connection), who, seen, after, note, change)
+            return self._moved(connection, now_ms(connection), who, seen, after, note, change)
 
     def progress(self, lease: Lease, key: str, events: Sequence[Event], points: Sequence[Point]) -> None:
         with self._transaction() as connection:
             self._held(connection, lease)
             for table, told in ((tables.events, events), (tables.points, points)):
-                self._add(connection, table, [{"key": key, **msgspec.structs.asdict(each)} for each in told])
+                add(connection, table, [{"key": key, **msgspec.structs.asdict(each)} for each in told])
 
     def launch(self, key: str) -> Launch:
         with self._transaction() as connection:
@@ -177,7 +158,7 @@ class SqlLedger:
     def due(self) -> list[Launch]:
         table = tables.launches
         with self._transaction() as connection:
-            now = self._now(connection)
+            now = now_ms(connection)
             ready = table.c.state.in_(DUE), table.c.not_before_ms <= now
             query = select(table).where(*ready).order_by(table.c.not_before_ms, table.c.key)
             return [_launch(row) for row in connection.execute(query).mappings()]
@@ -208,14 +189,14 @@ class SqlLedger:
 
     def spent_cents(self, target: str, month: str | None = None) -> int:
         with self._transaction() as connection:
-            return self._spent(connection, target, _month(self._now(connection)) if month is None else month)
+            return self._spent(connection, target, _month(now_ms(connection)) if month is None else month)
 
     def now_ms(self) -> int:
         with self._transaction() as connection:
-            return self._now(connection)
+            return now_ms(connection)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def _moved(
         self, connection: Connection, now: int, who: str, seen: Launch, after: State, note: str, change: Change
@@ -259,15 +240,12 @@ class SqlLedger:
         # Locks the lease until the transaction ends, so that nobody takes it over in the middle; answers the time.
         table = tables.leases
         held = connection.execute(select(table).where(table.c.target == lease.target).with_for_update()).one_or_none()
-        now = self._now(connection)
+        now = now_ms(connection)
         if held is None or held.token != lease.token:
             raise FencedError(f"the lease on {lease.target} with token {lease.token} was taken over")
         if held.expires_ms <= now:
             raise FencedError(f"the lease on {lease.target} with token {lease.token} ran out")
         return now
-
-    def _now(self, connection: Connection) -> int:
-        return int(connection.execute(text(NOW[connection.dialect.name])).scalar_one())
 
     @staticmethod
     def _write_lease(connection: Connection, lease: Lease) -> None:
@@ -298,52 +276,24 @@ class SqlLedger:
         row = {"key": key, "at_ms": now, "who": who, "before": before, "after": after, "note": note}
         connection.execute(insert(tables.history).values(row))
 
-    @staticmethod
-    def _add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-        if rows:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
-
     def _rows(self, query: Any) -> list[RowMapping]:
         with self._transaction() as connection:
             return list(connection.execute(query).mappings())
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._alone, self._engine.begin() as connection:
-                yield connection
-        except LedgerError:
-            raise
-        except IntegrityError as exc:
-            raise TransitionError(str(exc.orig)) from exc
-        except DBAPIError as exc:
-            raise LedgerUnavailable(str(exc.orig)) from exc
-        except SQLAlchemyError as exc:
-            raise LedgerUnavailable(str(exc)) from exc
+        with _wrapped(), self._database.transaction() as connection:
+            yield connection
 
 
-def _engine(url: str, *, memory: bool) -> Engine:
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
-    if memory:
-        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-    else:
-        engine = create_engine(url)
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin by itself: it would begin too late
-        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {setting}")
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        # A transaction that reads first and writes later cannot wait for another writer; one that has the lock can.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
+@contextmanager
+def _wrapped() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseRefusedError as exc:
+        raise TransitionError(str(exc)) from exc
+    except DatabaseUnavailable as exc:
+        raise LedgerUnavailable(str(exc)) from exc
 
 
 def _launch(row: RowMapping) -> Launch:
