@@ -42,10 +42,11 @@ services: $(BIN)/python ## start Kafka, schema registry, Redis and S3 on this ma
 services-stop: $(BIN)/python ## stop them; their data stays in .services
 	@$(BIN)/python -m deploy.local stop $(ARGS)
 
-lock: $(BIN)/python ## resolve the dependencies again into the two lock files
+lock: $(BIN)/python ## resolve the dependencies again into the three lock files
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra dev --extra training --output-file requirements-dev.lock
+	$(LOCK) --extra trainer --constraints requirements-dev.lock --output-file requirements-trainer.lock
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header pyproject.toml
