@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, MetaData, RowMapping, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from streams.errors import SettingError
 from trainer_trigger.errors import DatabaseRefusedError, DatabaseUnavailable
 
+DIALECTS: Final = ("sqlite://", "postgresql+psycopg://")
 BUSY_TIMEOUT_MS: Final = 30_000
 CREATE_LOCK: Final = 0x6D696C6C
 """Two processes that make the tables at once would trip over each other; any number, the same for all."""
@@ -36,11 +37,12 @@ class Database:
 
     def __init__(self, url: str) -> None:
         memory = url in {"sqlite://", "sqlite:///:memory:"}
+        if not url.startswith(DIALECTS):
+            raise SettingError("MILLRACE_DATABASE_URL", "…", "must be sqlite:///FILE or postgresql+psycopg://…")
         try:
             self._engine = _engine(url, memory=memory)
-        except (ArgumentError, NoSuchModuleError) as exc:
-            problem = "is no database: sqlite:///FILE or postgresql+psycopg://…"
-            raise SettingError("MILLRACE_DATABASE_URL", "…", problem) from exc
+        except ArgumentError as exc:
+            raise SettingError("MILLRACE_DATABASE_URL", "…", "is no URL that can be read") from exc
         # In memory there is one connection only, which one transaction has at a time.
         self._alone = threading.Lock() if memory else nullcontext()
 
