@@ -41,8 +41,10 @@ class Database:
             raise SettingError("MILLRACE_DATABASE_URL", "…", "must be sqlite:///FILE or postgresql+psycopg://…")
         try:
             self._engine = _engine(url, memory=memory)
-        except ArgumentError as exc:
-            raise SettingError("MILLRACE_DATABASE_URL", "…", "is no URL that can be read") from exc
+        except (ArgumentError, ValueError):
+            raise SettingError(
+                "MILLRACE_DATABASE_URL", "…", "is no URL that can be read"
+            ) from None  # it holds a password
         # In memory there is one connection only, which one transaction has at a time.
         self._alone = threading.Lock() if memory else nullcontext()
 

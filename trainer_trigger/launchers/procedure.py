@@ -18,9 +18,8 @@ Nothing is kept in memory between two steps: any scheduler goes on where another
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from typing import Final
 
 import msgspec
@@ -34,7 +33,8 @@ from trainer_trigger.launchers.errors import (
 )
 from trainer_trigger.launchers.port import JobState, Launcher, LaunchRequest
 from trainer_trigger.ledger import TERMINAL, Change, Launch, Lease, Ledger, State
-from trainer_trigger.ledger.errors import FencedError, LedgerUnavailable, TransitionError
+from trainer_trigger.ledger.errors import FencedError, TransitionError
+from trainer_trigger.ledger.keeping import kept
 
 ENDS: Final = {
     JobState.SUCCEEDED: State.SUCCEEDED,
@@ -42,9 +42,6 @@ ENDS: Final = {
     JobState.CANCELLED: State.CANCELLED,
 }
 """The explicit set of terminal states; every other word means that the job goes on."""
-
-RENEWALS: Final = 3
-"""A lease is renewed so many times in its life, so that one or two failures are no loss."""
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -95,7 +92,7 @@ class Scheduler:
     def _work(self, lease: Lease, key: str) -> int:
         launch, steps = self._ledger.launch(key), 0
         while launch.state not in TERMINAL | {State.BLOCKED} and launch.not_before_ms <= self._ledger.now_ms():
-            with self._kept(lease):
+            with kept(self._ledger, lease, _ms(self._timing.lease_s)) if self._timing.keep else nullcontext():
                 launch = self.step(lease, launch)
             steps += 1
         return steps
@@ -201,31 +198,6 @@ class Scheduler:
     def _overdue(self, launch: Launch) -> bool:
         polled = launch.state in {State.LAUNCHED, State.RUNNING}
         return polled and launch.deadline_ms is not None and self._ledger.now_ms() > launch.deadline_ms
-
-    @contextmanager
-    def _kept(self, lease: Lease) -> Iterator[None]:
-        """Renew the lease while the step runs: an upload may take longer than a lease lives."""
-        if not self._timing.keep:
-            yield
-            return
-        over = threading.Event()
-
-        def renew() -> None:
-            while not over.wait(self._timing.lease_s / RENEWALS):
-                try:
-                    self._ledger.renew(lease, _ms(self._timing.lease_s))
-                except FencedError:
-                    return  # the step's next write is refused
-                except LedgerUnavailable:
-                    continue
-
-        keeper = threading.Thread(target=renew, daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            over.set()
-            keeper.join()
 
 
 def _request(launch: Launch) -> LaunchRequest:

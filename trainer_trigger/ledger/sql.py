@@ -57,19 +57,19 @@ class SqlLedger:
         with self._transaction() as connection:
             free = {"target": target, "holder": "", "token": 0, "expires_ms": 0}
             add(connection, tables.leases, [free])
-            held = connection.execute(
+            last = connection.execute(
                 select(tables.leases).where(tables.leases.c.target == target).with_for_update()
             ).one()
             now = now_ms(connection)
-            if held.expires_ms > now:
+            if last.expires_ms > now:
                 return None
-            lease = Lease(target, holder, held.token + 1, now + ttl_ms)
+            lease = Lease(target, holder, last.token + 1, now + ttl_ms)
             self._write_lease(connection, lease)
             return lease
 
     def renew(self, lease: Lease, ttl_ms: int) -> Lease:
         with self._transaction() as connection:
-            now = self._held(connection, lease)
+            now = held(connection, lease)
             renewed = msgspec.structs.replace(lease, expires_ms=now + ttl_ms)
             self._write_lease(connection, renewed)
             return renewed
@@ -96,7 +96,7 @@ class SqlLedger:
     def intend(self, lease: Lease, intent: Intent, budget_cents: int | None = None) -> Launch:
         table = tables.launches
         with self._transaction() as connection:
-            now = self._held(connection, lease)
+            now = held(connection, lease)
             if lease.target != intent.target:
                 raise FencedError(f"the lease is on {lease.target}, not on {intent.target}")
             known = connection.execute(select(table).where(table.c.key == intent.key)).mappings().one_or_none()
@@ -125,7 +125,7 @@ class SqlLedger:
 
     def move(self, lease: Lease, seen: Launch, after: State, note: str = "", change: Change = Change()) -> Launch:
         with self._transaction() as connection:
-            now = self._held(connection, lease)
+            now = held(connection, lease)
             if lease.target != seen.intent.target:
                 raise FencedError(f"the lease is on {lease.target}, not on {seen.intent.target}")
             return self._moved(connection, now, lease.holder, seen, after, note, change)
@@ -142,7 +142,7 @@ class SqlLedger:
 
     def progress(self, lease: Lease, key: str, events: Sequence[Event], points: Sequence[Point]) -> None:
         with self._transaction() as connection:
-            self._held(connection, lease)
+            held(connection, lease)
             for table, told in ((tables.events, events), (tables.points, points)):
                 add(connection, table, [{"key": key, **msgspec.structs.asdict(each)} for each in told])
 
@@ -236,17 +236,6 @@ class SqlLedger:
             self._remember(connection, seen.key, now, who, seen.state, after, note)
         return self._launch(connection, seen.key)
 
-    def _held(self, connection: Connection, lease: Lease) -> int:
-        # Locks the lease until the transaction ends, so that nobody takes it over in the middle; answers the time.
-        table = tables.leases
-        held = connection.execute(select(table).where(table.c.target == lease.target).with_for_update()).one_or_none()
-        now = now_ms(connection)
-        if held is None or held.token != lease.token:
-            raise FencedError(f"the lease on {lease.target} with token {lease.token} was taken over")
-        if held.expires_ms <= now:
-            raise FencedError(f"the lease on {lease.target} with token {lease.token} ran out")
-        return now
-
     @staticmethod
     def _write_lease(connection: Connection, lease: Lease) -> None:
         table = tables.leases
@@ -284,6 +273,21 @@ class SqlLedger:
     def _transaction(self) -> Iterator[Connection]:
         with _wrapped(), self._database.transaction() as connection:
             yield connection
+
+
+def held(connection: Connection, lease: Lease) -> int:
+    """The time, if the lease is still its holder's; nobody takes it over before the transaction ends.
+
+    Raises FencedError.
+    """
+    table = tables.leases
+    row = connection.execute(select(table).where(table.c.target == lease.target).with_for_update()).one_or_none()
+    now = now_ms(connection)
+    if row is None or row.token != lease.token:
+        raise FencedError(f"the lease on {lease.target} with token {lease.token} was taken over")
+    if row.expires_ms <= now:
+        raise FencedError(f"the lease on {lease.target} with token {lease.token} ran out")
+    return now
 
 
 @contextmanager
