@@ -13,14 +13,14 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench chaos services services-stop lock clean
+.PHONY: help demo test check bench chaos trainer services services-stop lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | while IFS=: read -r target text; do \
 		printf '  make %-14s%s\n' "$$target" "$$text"; done
 
-demo: $(VENV)/.runtime ## the whole loop on embedded parts, with made-up events
-	@$(BIN)/millrace demo
+demo: $(VENV)/$(if $(LIGHT),.runtime,.trainer) ## the whole loop with made-up events, up to a small training; LIGHT=1: without
+	@$(BIN)/millrace demo $(if $(LIGHT),--light)
 
 test: $(VENV)/.dev ## all tests; real servers are started where this machine can
 	@$(BIN)/python -m pytest $(ARGS)
@@ -36,7 +36,9 @@ bench: $(VENV)/.dev ## events a second through the whole pipeline
 chaos: $(VENV)/.dev ## kill, freeze, cut off and corrupt everything under load, then audit
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-services: $(BIN)/python ## start Kafka, schema registry, Redis and S3 on this machine, without Docker
+trainer: $(VENV)/.trainer ## install what `millrace trainer` needs: PyTorch, 5 GB on Linux
+
+services: $(BIN)/python ## start Kafka, schema registry, Redis, PostgreSQL and S3 on this machine, without Docker
 	@$(BIN)/python -m deploy.local start $(ARGS)
 
 services-stop: $(BIN)/python ## stop them; their data stays in .services
@@ -71,6 +73,14 @@ $(VENV)/.runtime: requirements.lock pyproject.toml client/pyproject.toml | $(BIN
 	@echo 'installing Millrace and what it needs into $(VENV)'
 	@$(INSTALL) -r requirements.lock
 	@$(INSTALL) --no-deps -e client -e .
+	@touch $@
+
+# Its wheels are unpacked beside each other, so twice their size is needed for a while.
+$(VENV)/.trainer: requirements-trainer.lock $(VENV)/.runtime
+	@echo 'installing PyTorch for the training: on Linux 5 GB, some minutes; `make demo LIGHT=1` goes without'
+	@$(BIN)/python -c "import shutil, sys; free = shutil.disk_usage('.').free / 1e9; \
+		sys.exit(f'make: {free:.0f} GB are free here, and 10 are needed; say make demo LIGHT=1' if free < 10 else 0)"
+	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements-trainer.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
