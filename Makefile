@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PACKAGES := schemas streams trainer_trigger millrace client/millrace_client deploy benchmarks tests
 # More arguments for pytest, the benchmarks or the local servers: make test ARGS="-k redact"
 ARGS ?=
+# Tests mostly wait for servers, so that three workers pay on two cores; each has servers of its own, 1 to 2 GB.
+# WORKERS=0: all in one process, as a debugger wants it.
+WORKERS ?= 3
 
 # Some names on PATH are shims that fail when they run, so each is tried. Faust has no release for 3.13.
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -23,7 +26,7 @@ demo: $(VENV)/$(if $(LIGHT),.runtime,.trainer) ## the whole loop with made-up ev
 	@$(BIN)/millrace demo $(if $(LIGHT),--light)
 
 test: $(VENV)/.dev ## all tests; real servers are started where this machine can
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev ## ruff and strict mypy, what CI runs before the tests
 	$(BIN)/ruff check $(PACKAGES)

@@ -30,12 +30,12 @@ from faust.types import EventT
 
 from streams import curation, intake, metrics
 from streams.brokers import GaplessProducer, GroupProgress, await_topics, read_by, topic_ids
+from streams.codecs import codec_of
 from streams.errors import BrokerUnavailable, DeliveryFailed, TransientError
 from streams.metrics import Health
 from streams.redaction.hashing import KeyedHasher
 from streams.redaction.sealing import Sealer
 from streams.reentry import origin_of
-from streams.registry import codec_of
 from streams.runners import BRIEF_S, Batch, RawRecord
 from streams.runners.dead_letters import DeadLetters
 from streams.runners.overflow import Diversion

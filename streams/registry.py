@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Final
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from schemas.codec import Codec, newest_schemas
+from schemas.codec import newest_schemas
 from schemas.errors import IncompatibleSchemaError, UnknownSchemaError
 from streams.errors import RegistryUnavailable
-from streams.metrics import Health
-from streams.settings import Settings
-from streams.waiting import await_answer
 
 COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
-LOGGER: Final = logging.getLogger("millrace.registry")
 _CONFLICT: Final = 409
 _RACES: Final = 3
 _RACE_S: Final = 0.3
@@ -94,15 +89,3 @@ class RegistryClient:
     def name_of(self, subject: str) -> str:
         """The registry's subject for one of ours."""
         return f"{self._prefix}.{subject}-value"
-
-
-def codec_of(settings: Settings, health: Health | None = None) -> Codec:
-    """The codec that the settings ask for. With a registry its schemas are registered and checked first.
-
-    Waits for a registry that is away. Raises `IncompatibleSchemaError` where it refuses a schema.
-    """
-    if not settings.schema_registry_url:
-        return Codec()
-    client = RegistryClient(settings.schema_registry_url, settings.topic_prefix)
-    await_answer(client.register, "the schema registry", health, LOGGER)
-    return Codec(client)

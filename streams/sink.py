@@ -42,10 +42,10 @@ from schemas.tables import (
 )
 from streams import metrics
 from streams.brokers import await_topics, topic_ids
+from streams.codecs import codec_of
 from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, StreamError, TransientError
 from streams.lake.ports import Lake, Lane, ReadPartition
 from streams.metrics import Health
-from streams.registry import codec_of
 from streams.replays import Progress
 from streams.settings import Settings
 from streams.sink_intake import Bounds, Intake, Partition, Record

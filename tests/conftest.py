@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
+from deploy.local import process
 from tests.servers import LEFT_OUT, Servers
 
 DIALOGUES = Path("dialogues/hh_rlhf_harmless_test.jsonl.gz")
+LONGEST = (
+    "tests/unit/trainer_trigger/trainer/",
+    "tests/integration/test_run.py",
+    "tests/integration/test_whole_way.py",
+)
+
+hypothesis_settings.register_profile("millrace", deadline=None)  # beside other workers an example's time says nothing
+hypothesis_settings.load_profile("millrace")
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +42,35 @@ def dialogues() -> Path:
         )
         pytest.skip("needs MILLRACE_TEST_DATA")
     return Path(folder) / DIALOGUES
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of several workers draws ports from a range of its own: no other takes one before a server has it."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        (first, end), count = process.PORT_RANGE, worker["workercount"]
+        size = (end - first) // count
+        first += int(worker["workerid"].removeprefix("gw")) % count * size
+        process.PORT_RANGE = (first, first + size)
+        pytest.MonkeyPatch().setattr("streams.pipeline._free_port", process.free_port)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What computes for minutes begins first, so that no worker is left alone with it in the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells what it left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = {install: sorted(tests) for install, tests in LEFT_OUT.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The run gathers it."""
+    for install, tests in getattr(node, "workeroutput", {}).get("left_out", {}).items():
+        LEFT_OUT.setdefault(install, set()).update(tests)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from streams import metrics
 from streams.errors import SettingError
@@ -12,11 +15,14 @@ from streams.redaction.hashing import KeyedHasher
 from streams.redaction.mail import MailAddresses
 from streams.redaction.memo import Memo
 from streams.redaction.names import NamesModel
-from streams.redaction.presidio import PresidioAnalyzer, models
-from streams.redaction.presidio.recognizers import own_recognizers
 from streams.redaction.redactor import Redactor
 from streams.redaction.secrets import Secrets
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.redaction.presidio import PresidioAnalyzer
+
+_TORCH: Final = ("torch", "transformers")
 
 
 def redactor(settings: Settings, hasher: KeyedHasher) -> Redactor:
@@ -42,6 +48,10 @@ def as_written(settings: Settings) -> Together:
 
 def patterns_of(settings: Settings) -> PresidioAnalyzer:
     """Presidio's recognizers and the user's own."""
+    with _without_torch(settings):
+        from streams.redaction.presidio import PresidioAnalyzer
+        from streams.redaction.presidio.recognizers import own_recognizers
+
     return PresidioAnalyzer(settings.redaction_min_score, own_recognizers(settings.redaction_recognizers))
 
 
@@ -52,12 +62,30 @@ def names_of(settings: Settings) -> Analyzer | None:
         return NamesModel.bundled()
     if source == "off":
         return None
+    from streams.redaction.presidio import models
+
     kind, _, where = source.partition(":")
     if kind == "spacy" and where:
         return models.PresidioNames.of_spacy(where)
     if kind == "presidio" and where:
         return models.PresidioNames.of_configuration(where)
     raise SettingError(models.SETTING, source, "must be bundled, off, spacy:MODEL or presidio:FILE.yaml")
+
+
+@contextmanager
+def _without_torch(settings: Settings) -> Iterator[None]:
+    """Presidio and spaCy load PyTorch wherever it is installed, which costs a process 7 s and 700 MB.
+
+    Only recognizers and models of the user's own can need it.
+    """
+    own = bool(settings.redaction_recognizers) or settings.redaction_names not in ("bundled", "off")
+    hidden = () if own else [name for name in _TORCH if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: import raises ImportError
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _counter() -> Callable[[bool], None]:

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import pytest
 from confluent_kafka import Consumer
 from millrace_client import FeedbackClient
 
+from deploy.local.process import free_port
 from millrace.made_up import events as made_up
 from schemas.codec import Codec
 from schemas.events import FeedbackEvent
@@ -87,14 +87,11 @@ class Collector:
 def collector(servers: Servers, tmp_path: Path) -> Iterator[Collector]:
     keys = tmp_path / "keys.json"
     key = KeyFile(keys).create("acme", "test", "write", datetime.now(UTC))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     settings = Settings(
         kafka_bootstrap=servers.kafka.bootstrap,
         topic_prefix=f"t{secrets.token_hex(4)}",
         topic_partitions=2,
-        collector_port=port,
+        collector_port=free_port(),
         collector_keys_file=str(keys),
         collector_ack_s=2.0,
     )

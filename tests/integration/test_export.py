@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +11,8 @@ from schemas.events import FeedbackEvent
 from streams.exports import FORMATS
 from streams.importers import read_events
 from streams.lake.query import connect
+from tests.integration.command import millrace, run
 
-ROOT = Path(__file__).parent.parent.parent
 LEAST_LINES = {
     "sample": 4_000,
     "openai-sft": 2_000,
@@ -26,20 +23,15 @@ LEAST_LINES = {
 }
 
 
-def _millrace(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'client'}", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-m", "millrace", *arguments]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr
-    return done
-
-
 @pytest.mark.timeout(900)
-def test_chosen_and_rejected_answers_come_out_as_pairs_and_every_line_is_one_that_its_consumer_takes(
+def test_all_drain_to_a_balance_that_adds_up_and_come_out_as_pairs_and_in_lines_that_their_consumers_take(
     dialogues: Path, tmp_path: Path
 ) -> None:
     lake = tmp_path / "lake"
-    _millrace("run", str(dialogues), "--format", "hh", "--lake", str(lake))
+    result = run(dialogues, lake, "--format", "hh")
+    assert result["received"] == {"interaction": 4_624, "score": 4_624}
+    assert result["samples"] + result["duplicates"] + sum(result["rejected"].values()) == 4_624
+    assert (result["waiting"], result["dead_lettered"], result["replayed"]) == (0, 0, 0)
 
     events = [each for each in read_events(dialogues, "hh", "local", 10**6) if isinstance(each, FeedbackEvent)]
     names = [f"local/{each.interaction_id}" for each in events if each.interaction is not None]
@@ -53,7 +45,7 @@ def test_chosen_and_rejected_answers_come_out_as_pairs_and_every_line_is_one_tha
 
     for name, form in FORMATS.items():
         out = tmp_path / f"{name}.jsonl"
-        told = _millrace("lake", "export", "--lake", str(lake), "--format", name, "--out", str(out)).stderr
+        told = millrace("lake", "export", "--lake", str(lake), "--format", name, "--out", str(out)).stderr
         with out.open() as file:
             lines = [json.loads(line) for line in file]
         assert told == f"{len(lines):,} lines\n"

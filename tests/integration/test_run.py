@@ -6,9 +6,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,41 +14,7 @@ from millrace.made_up import events
 from schemas.intake import event_to_json
 from streams.lake.query import connect
 from streams.pipeline import wait_until
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "millrace", *arguments]
-
-
-def environ() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'client'}", "PYTHONWARNINGS": "ignore"}
-
-
-def millrace(*arguments: str, exit_code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command(*arguments), env=environ(), input=stdin, capture_output=True, text=True, timeout=280, check=False
-    )
-    assert done.returncode == exit_code, done.stderr
-    return done
-
-
-def run(file: Path, lake: Path, *more: str, exit_code: int = 0) -> dict[str, Any]:
-    done = millrace("run", str(file), "--lake", str(lake), "--json", *more, exit_code=exit_code)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    interactions = result["received"].get("interaction", 0)
-    assert interactions == (
-        result["samples"]
-        + result["duplicates"]
-        + sum(result["rejected"].values())
-        + result["waiting"]
-        + result["dead_lettered"]
-        + result["replayed_interactions"]
-        + result["updates"]
-    )
-    assert (result["lost"], result["double"]) == (0, 0)
-    return result
+from tests.integration.command import command, environ, millrace, run
 
 
 def made_up_file(path: Path, interactions: int, seed: int = 7) -> Path:
@@ -139,14 +103,6 @@ def test_a_run_that_was_killed_is_completed_by_running_it_again(tmp_path: Path) 
     assert again["replayed"] == landed
     for table in ("events", "samples", "rejected", "dead_letters"):
         assert count(lake, table) == count(tmp_path / "undisturbed", table), table
-
-
-@pytest.mark.timeout(600)
-def test_the_real_dialogues_drain_to_a_balance_that_adds_up(tmp_path: Path, dialogues: Path) -> None:
-    result = run(dialogues, tmp_path / "lake", "--format", "hh")
-    assert result["received"] == {"interaction": 4_624, "score": 4_624}
-    assert result["samples"] + result["duplicates"] + sum(result["rejected"].values()) == 4_624
-    assert (result["waiting"], result["dead_lettered"], result["replayed"]) == (0, 0, 0)
 
 
 @pytest.mark.timeout(600)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from deploy.local.process import free_port
 from schemas.codec import Codec
 from schemas.events import Position
 from schemas.reasons import Reason
@@ -40,9 +40,7 @@ class SinkProcess:
     """A sink in a process of its own."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port: int = probe.getsockname()[1]
+        self._port = free_port()
         own = environment(msgspec.structs.replace(settings, metrics_port=self._port))
         self._log = log
         with log.open("ab") as err:

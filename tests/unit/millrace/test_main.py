@@ -53,7 +53,7 @@ def test_a_worker_without_its_secrets_says_which_and_what_for() -> None:
 
 
 def test_a_role_loads_nothing_that_only_another_needs() -> None:
-    others = ("fastapi", "deltalake", "spacy", "boto3")
+    others = ("fastapi", "deltalake", "spacy", "boto3", "authlib")
     code = f"import sys, millrace.worker, streams.agents; print([m for m in {others} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 
 from millrace.__main__ import app
 from streams.errors import SettingError
-from streams.redaction.presidio.stock import StockAnalyzer
 
 ANSWER = " ".join(f"word{number}" for number in range(30))
 
@@ -49,6 +48,8 @@ def test_a_person_has_one_number_in_all_fields_of_a_sample_by_whichever_name() -
 
 
 def test_without_names_the_findings_are_those_of_stock_presidio_and_secrets_each_with_its_rule() -> None:
+    from streams.redaction.presidio.stock import StockAnalyzer
+
     key = "AKIA" + "QYLPMN5HFIQR7XYA"
     line = {"text": f"Maria Gonzalez, jo@example.com, number 12345678, {key}"}
     options = ("--no-names", "--explain", "--min-score", "0")

@@ -14,6 +14,7 @@ from schemas.events import Consent, Erasure, Position, RedactedEvent, Retraction
 from schemas.outcomes import DeadLetter, Outcome
 from schemas.reasons import Reason
 from schemas.tables import DEAD_LETTERS, EVENTS, TABLES, arrow_table, dead_letter_row, event_row, outcome_row
+from streams.errors import VersionGone
 from streams.lake.delta import DeltaLake
 from streams.lake.query import connect, connect_to, exists
 from streams.lake.views import VIEWS
@@ -303,12 +304,44 @@ _PARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2), _PARTS), min_size=1, max_size=5))
-@example([(0, {"interaction": interaction("question", "answer")}), (1, {"consent": Consent(granted=False)})])
+_SAID = st.lists(st.tuples(st.integers(0, 2), _PARTS), min_size=1, max_size=5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(_SAID, min_size=1, max_size=12))
+@example([[(0, {"interaction": interaction("question", "answer")}), (1, {"consent": Consent(granted=False)})]])
 def test_an_interaction_without_an_outcome_is_unapplied_where_its_events_decide_it(
-    said: list[tuple[int, dict[str, Any]]],
+    all_said: list[list[tuple[int, dict[str, Any]]]],
 ) -> None:
-    events = [redacted(f"e{number}", at, **parts) for number, (at, parts) in enumerate(said)]
-    decided = not isinstance(join(InteractionLog(tuple(events))), Wait)
-    assert rows(lake_of(*events), "SELECT missing FROM unapplied") == ([(len(events),)] if decided else [])
+    """Many interactions in one lake: a lake costs more than they do."""
+    events: list[RedactedEvent] = []
+    decided = []
+    for one, said in enumerate(all_said):
+        its = [
+            redacted(f"e{number}", at, interaction_id=f"i{one:02}", **parts) for number, (at, parts) in enumerate(said)
+        ]
+        events += its
+        if not isinstance(join(InteractionLog(tuple(its))), Wait):
+            decided.append((f"i{one:02}", len(its)))
+    assert rows(lake_of(*events), "SELECT interaction_id, missing FROM unapplied ORDER BY ALL") == decided
+
+
+def test_tables_are_read_at_the_versions_that_are_asked_for(tmp_path: Path) -> None:
+    lake = DeltaLake(str(tmp_path))
+    for name in "ab":
+        table, row = outcome_row(outcome(name))
+        lake.create(table).append(arrow_table(table, [row]), {}, {})
+    said = redacted("consent", consent=Consent(False, "u"))
+    lake.create(EVENTS).append(arrow_table(EVENTS, [event_row(said)]), {}, {})
+    counts = "SELECT (SELECT count(*) FROM samples_current), (SELECT count(*) FROM events)"
+    for versions, found in [
+        ({}, (2, 1)),
+        ({"samples": 1, "events": 1}, (1, 1)),
+        ({"samples": 0}, (0, 1)),
+        ({"events": -1, "samples": 2, "rejected": -1}, (2, 0)),
+    ]:
+        with connect(str(tmp_path), versions=versions) as at:
+            assert rows(at, counts) == [found]
+    for versions in ({"samples": 3}, {"rejected": 0}):
+        with pytest.raises(VersionGone, match=next(iter(versions))):
+            connect(str(tmp_path), versions=versions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from typing import Any
 
@@ -116,7 +117,10 @@ def test_white_space_and_unicode_are_made_one() -> None:
 
 def test_a_hundred_thousand_combining_marks_are_tidied_at_once() -> None:
     text = "e" + "\u0301\u0316" * 50_000
-    assert unicodedata.normalize("NFD", tidy(text))[:2] == "e\u0316"  # in one go it would take seconds
+    began_s = time.process_time()
+    tidied = tidy(text)
+    assert time.process_time() - began_s < 1.0  # in one go it would take some five
+    assert unicodedata.normalize("NFD", tidied[:100])[:2] == "e\u0316"
 
 
 @pytest.mark.parametrize(
