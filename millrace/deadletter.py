@@ -14,13 +14,11 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from millrace.output import JsonOption, LakeOption, existing_lake, print_table
 from schemas.codec import Codec
 from streams.brokers import GaplessProducer, topic_ids
 from streams.errors import BrokerUnavailable, SettingError, StreamError
-from streams.lake import query as lakes
 from streams.lake.delta import DeltaLake
 from streams.letters.index import By, Index, Letter, Selection
 from streams.letters.journal import SentTo
@@ -43,8 +41,6 @@ app = typer.Typer(
 _SHOWN: Final = 50
 _TIMES: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
-_Lake = Annotated[str, typer.Option("--lake", help="Folder or s3://bucket/path; default: the setting.", metavar="DIR")]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would be done.")]
 _Ids = Annotated[list[str], typer.Option("--id", help="A letter, or the beginning of its id; repeat for several.")]
 _Reasons = Annotated[list[str], typer.Option("--reason", help="Repeat for several, as with all of these.")]
@@ -72,12 +68,12 @@ def list_letters(
     until: _Until = None,
     by: Annotated[By | None, typer.Option(help="Count them by this instead.")] = None,
     limit: Annotated[int, typer.Option(min=0, help=f"At most so many; 0: all, with --json, else {_SHOWN}.")] = 0,
-    lake: _Lake = "",
-    json: _Json = False,
+    lake: LakeOption = "",
+    json: JsonOption = False,
 ) -> None:
     """List the dead letters, newest first, without opening any. Exit 2 if there is no lake."""
     chosen = _selection(ids, reasons, stages, tenants, sources, states, since, until)
-    index = Index(_lake(lake or load().lake))
+    index = Index(DeltaLake(existing_lake(lake)))
     if by is not None:
         groups = index.groups(by, chosen)
         if json:
@@ -85,14 +81,14 @@ def list_letters(
                 _say_json({by: group.value, "letters": group.letters, "size_bytes": group.size_bytes})
         else:
             rows = [[group.value or "", f"{group.letters:,}", f"{group.size_bytes:,}"] for group in groups]
-            _table([by, "letters", "bytes"], rows)
+            print_table([by, "letters", "bytes"], rows)
         return
     if json:
         for letter in index.letters(chosen, limit):
             _say_json(letter)
         return
     letters = list(index.letters(chosen, limit or _SHOWN))
-    _table(
+    print_table(
         ["id", "received", "stage", "reason", "tenant", "source", "attempts", "state"],
         [
             [one.id, f"{one.received_at:%Y-%m-%d %H:%M}", one.stage, one.reason, one.tenant or "", one.source,
@@ -108,15 +104,15 @@ def show(
     letter_id: Annotated[str, typer.Argument(metavar="ID", help="A letter's id, or the beginning of it.")],
     key_files: _KeyFiles = [],  # noqa: B006
     raw: Annotated[bool, typer.Option(help="Only the original, byte for byte, to stdout.")] = False,
-    lake: _Lake = "",
-    json: _Json = False,
+    lake: LakeOption = "",
+    json: JsonOption = False,
 ) -> None:
     """Show a letter's index, and with a private key its original, which is UNREDACTED.
 
     Exit 2 if no letter, or more than one, has the id.
     """
     settings = load()
-    where = _lake(lake or settings.lake)
+    where = DeltaLake(existing_lake(lake))
     letter = _one(Index(where), letter_id)
     keys = _keys(key_files) if key_files else None
     if raw and keys is None:
@@ -151,8 +147,8 @@ def replay(
     again: Annotated[bool, typer.Option("--again", help="Also what was sent long ago and came to nothing.")] = False,
     key_files: _KeyFiles = [],  # noqa: B006
     yes: _Yes = False,
-    lake: _Lake = "",
-    json: _Json = False,
+    lake: LakeOption = "",
+    json: JsonOption = False,
 ) -> None:
     """Send letters again, once what made them is mended. Without --yes it only says what it would do.
 
@@ -160,7 +156,7 @@ def replay(
     Kafka and the private key. Exit 1 if letters could not be opened.
     """
     settings = load()
-    where = _lake(lake or settings.lake)
+    where = DeltaLake(existing_lake(lake))
     chosen = _selection(ids, reasons, stages, tenants, sources, ["waiting", "sent"], since, until)
     keys = _keys(key_files) if key_files else None
     if yes and keys is None:
@@ -192,15 +188,15 @@ def purge(
         bool, typer.Option("--replayed", help="Also younger ones that are in the lake by now.")
     ] = False,
     yes: _Yes = False,
-    lake: _Lake = "",
-    json: _Json = False,
+    lake: LakeOption = "",
+    json: JsonOption = False,
 ) -> None:
     """Remove letters that were received more than MILLRACE_DEADLETTER_DAYS ago, their files too.
 
     Without --yes it only says how many. Run it daily: nothing else removes them from the lake.
     """
     settings = load()
-    where = _lake(lake or settings.lake)
+    where = DeltaLake(existing_lake(lake))
     old = outdated(settings, datetime.now(UTC))
     if yes:
         removed = purge_letters(where, old, replayed)
@@ -245,13 +241,6 @@ def _selection(
 
 def _utc(time: datetime | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
-
-
-def _lake(root: str) -> DeltaLake:
-    """The lake that is meant. Raises `SettingError` if it is not there."""
-    if not ("://" in root or Path(root).is_dir()) or not lakes.exists(root):
-        raise SettingError("MILLRACE_LAKE", root, "there is no lake; set it, or --lake")
-    return DeltaLake(root)
 
 
 def _keys(files: Sequence[Path]) -> Keyring:
@@ -314,7 +303,7 @@ def _say_plan(planned: Plan, settings: Settings, json: bool) -> None:
         return
     rows = [[stage, reason, f"{count:,}", f"to {topic}"] for (stage, reason, topic), count in to.most_common()]
     rows += [["", "", f"{count:,}", f"left alone: {why_not}"] for why_not, count in _why_not(planned)]
-    _table(["stage", "reason", "letters", "would go"], rows)
+    print_table(["stage", "reason", "letters", "would go"], rows)
     typer.echo("Nothing was sent yet; --yes sends them." if planned.send else "There is nothing to send.")
 
 
@@ -332,10 +321,3 @@ def _cell(value: Any) -> str:
             return f"topic {topic_id}, partition {partition}, offset {offset}"
         case _:
             return str(value)
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(*names, row_styles=["", "dim"])
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)

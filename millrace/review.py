@@ -15,8 +15,8 @@ from millrace.output import JsonOption, LakeOption, existing_lake, show
 from schemas.events import FeedbackEvent, Review
 from schemas.intake import check_event
 from streams.brokers import GaplessProducer, Outgoing
+from streams.codecs import codec_of
 from streams.lake import query as lakes
-from streams.registry import codec_of
 from streams.settings import load
 
 app = typer.Typer(
@@ -29,17 +29,17 @@ app = typer.Typer(
 
 SOURCE: Final = "review"
 
-_QUEUE: Final = """
+_CHOSEN: Final = """
 SELECT sample_id, revision, model, score, quality, instruction, output
-FROM samples_latest WHERE awaits_review AND ($tenant = '' OR tenant = $tenant) AND ($role = '' OR role = $role)
-ORDER BY received_at, sample_id LIMIT $limit
+FROM {among} AND ($tenant = '' OR tenant = $tenant) AND ($role = '' OR role = $role)
+ORDER BY {first} LIMIT $limit
 """
-_AUDIT: Final = """
-SELECT sample_id, revision, model, score, quality, instruction, output
-FROM samples_current WHERE NOT reviewed AND ($tenant = '' OR tenant = $tenant) AND ($role = '' OR role = $role)
-ORDER BY row_number() OVER (PARTITION BY role, task_type ORDER BY hash(sample_id || $seed)), hash(sample_id || $seed)
-LIMIT $limit
-"""
+_QUEUE: Final = _CHOSEN.format(among="samples_latest WHERE awaits_review", first="received_at, sample_id")
+_CHANCE: Final = "hash(sample_id || $seed)"
+_AUDIT: Final = _CHOSEN.format(
+    among="samples_current WHERE NOT reviewed",
+    first=f"row_number() OVER (PARTITION BY role, task_type ORDER BY {_CHANCE}), {_CHANCE}",
+)
 """The same share of every role and task type, as far as there are so many; by chance within them."""
 
 _KNOWN: Final = """

@@ -10,7 +10,7 @@ import typer
 
 from schemas.errors import InvalidEvent
 from schemas.intake import parse_json
-from streams import logs
+from streams import curation, logs
 from streams.errors import SettingError
 from streams.filters import STAGES, Duplicates, Filter, Findings, Stage, Way
 from streams.redaction import Analyzer
@@ -87,7 +87,7 @@ def _filter(
     if first == last and analyzer is not None:
         return Findings(analyzer, settings, explain)
     if first == last and name == "dedup":
-        return Duplicates(settings, explain)
+        return Duplicates(curation.load(settings.curation), explain)
     return Way(STAGES[first : last + 1], analyzer, settings, explain)
 
 

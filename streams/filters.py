@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
+from schemas.curation import Curation
 from schemas.errors import InvalidEvent
 from schemas.events import FeedbackEvent, Position, RedactedEvent
 from schemas.intake import event_from_json
@@ -26,7 +27,7 @@ from streams.settings import Settings
 from streams.stages import Drop, dedup, score
 from streams.stages.gate import Gates
 from streams.stages.join import Joined, Scored
-from streams.stages.normalise import Normalised, Numbering, normalise
+from streams.stages.normalise import Numbering, normalise
 from streams.stages.redact import redact as redact_event
 from streams.state.sqlite import SqliteState
 
@@ -36,6 +37,7 @@ STAGES: Final[Sequence[Stage]] = get_args(Stage)
 Filter = Callable[[Mapping[str, Any], int], dict[str, Any]]
 """From a line and its number to what is added to it. Raises `InvalidEvent`."""
 
+_PARTS: Final = ("interaction", "score", "scores", "review", "consent")
 _TEXTS: Final = ("instruction", "input", "output")
 _ENTITY: Final = ("type", "start", "end", "score")
 _STREAM_S: Final = 36_500 * 86_400
@@ -47,7 +49,7 @@ class Findings:
 
     def __init__(self, analyzer: Analyzer, settings: Settings, explain: bool) -> None:
         self._analyzer = analyzer
-        self._redactor = _redactor(analyzer, settings)
+        self._redactor = _redactor(analyzer, _hasher(settings), settings)
         self._explain = explain
 
     def __call__(self, given: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -79,8 +81,8 @@ class Findings:
 class Duplicates:
     """dedup alone: of bare texts by id, whose near duplicate each is, among all that came before."""
 
-    def __init__(self, settings: Settings, explain: bool) -> None:
-        self._threshold = curation.load(settings.curation).dedup.threshold
+    def __init__(self, rules: Curation, explain: bool) -> None:
+        self._threshold = rules.dedup.threshold
         self._store = SqliteState(":memory:")
         self._explain = explain
 
@@ -112,11 +114,11 @@ class Way:
         """`analyzer` is what redact finds with, if that is one of the stages."""
         self._stages = stages
         self._explain = explain
-        self._hasher = KeyedHasher(settings.hash_key or secrets.token_hex(32))
-        self._redactor = None if analyzer is None else _redactor(analyzer, settings)
-        self._rules = curation.load(settings.curation)
-        self._gates = Gates(self._rules.gates, policy.parse(settings.redaction_policy))
-        self._duplicates = Duplicates(settings, explain)
+        self._hasher = _hasher(settings)
+        self._redactor = None if analyzer is None else _redactor(analyzer, self._hasher, settings)
+        self._rules = rules = curation.load(settings.curation)
+        self._gates = Gates(rules.gates, policy.parse(settings.redaction_policy)) if "gate" in stages else None
+        self._duplicates = Duplicates(rules, explain) if "dedup" in stages else None
 
     def __call__(self, given: Mapping[str, Any], number: int) -> dict[str, Any]:
         """What each stage says, and with `explain` why."""
@@ -126,7 +128,7 @@ class Way:
             answer |= {"redacted": msgspec.to_builtins(event.interaction), "pii": event.pii}
         if "score" in self._stages:
             answer |= self._score(event)
-        if "gate" in self._stages or "dedup" in self._stages:
+        if self._gates is not None or self._duplicates is not None:
             answer |= self._curate(event, answer.pop("why", []))
         return answer
 
@@ -161,7 +163,7 @@ class Way:
         if isinstance(normalised, Drop):
             return _dropped(normalised) | self._why([*why, f"dropped: {normalised.reason}"])
         answer: dict[str, Any] = {"dropped": None}
-        if "gate" in self._stages:
+        if self._gates is not None:
             verdict = self._gates(normalised.record)
             why = [*why, *self._gates.explain(verdict)]
             if isinstance(verdict, Drop):
@@ -169,34 +171,31 @@ class Way:
             gated = verdict.record
             answer |= {"quality": gated.quality, "gates": msgspec.to_builtins(gated.gates)}
             answer |= {"language": gated.language, "origin": gated.origin, "awaits_review": gated.awaits_review}
-        if "dedup" in self._stages:
-            answer |= self._find(event, normalised.record)
+        if self._duplicates is not None:
+            answer |= self._duplicates.find(event.interaction_id, dedup.said_by(event.tenant, normalised.record))
         return answer | self._why([*why, *answer.get("why", [])])
-
-    def _find(self, event: RedactedEvent, normalised: Normalised) -> dict[str, Any]:
-        return self._duplicates.find(event.interaction_id, dedup.said_by(event.tenant, normalised))
 
     def _why(self, lines: list[str]) -> dict[str, Any]:
         return {"why": lines} if self._explain else {}
 
 
-def _redactor(analyzer: Analyzer, settings: Settings) -> Redactor:
-    hasher = KeyedHasher(settings.hash_key or secrets.token_hex(32))
+def _hasher(settings: Settings) -> KeyedHasher:
+    return KeyedHasher(settings.hash_key or secrets.token_hex(32))
+
+
+def _redactor(analyzer: Analyzer, hasher: KeyedHasher, settings: Settings) -> Redactor:
     return Redactor(analyzer, hasher, settings.max_text_chars, policy.parse(settings.redaction_policy))
 
 
 def _event(given: Mapping[str, Any], number: int) -> FeedbackEvent:
     """The event that a line stands for: of an app's own, or a sample as one."""
     name = str(given.get("id") or given.get("interaction_id") or f"line {number}")
-    said: dict[str, Any] = {"event_id": name, "interaction_id": name}
-    for part in ("score", "scores", "review", "consent"):
-        if part in given and not (part == "consent" and isinstance(given[part], bool)):
-            said[part] = given[part]
-    if "interaction" in given:
-        said["interaction"] = given["interaction"]
-    elif "messages" in given or "output" in given:
-        said["interaction"] = {key: value for key, value in given.items() if key not in ("score", "scores", "review")}
-    return event_from_json(said)
+    parts = {part: given[part] for part in _PARTS if part in given}
+    if isinstance(given.get("consent"), bool):
+        del parts["consent"]  # it is the interaction's own
+    if "interaction" not in given and ("messages" in given or "output" in given):
+        parts["interaction"] = {key: value for key, value in given.items() if key not in parts}
+    return event_from_json({"event_id": name, "interaction_id": name, **parts})
 
 
 def _scored(event: RedactedEvent) -> tuple[Scored, ...]:

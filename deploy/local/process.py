@@ -30,6 +30,7 @@ PORT_RANGE = (20_000, 32_000)
 PORT_TRIES = 100
 
 LOG_TAIL_LINES = 25
+PROGRAM_TIMEOUT_S = 120
 POLL_S = 0.05
 EXEC_LOOKS = 3  # a process in the middle of exec shows an empty command line for a moment, a zombie for good
 
@@ -174,6 +175,21 @@ class Server(ABC):
 
     def __exit__(self, *_exc: object) -> None:
         self.stop()
+
+    def _run(self, command: Sequence[str], failed: str) -> None:
+        """Run a program to its end as the server would run. Raises ServerStartError with what it printed."""
+        done = subprocess.run(
+            command,
+            cwd=self.work_folder,
+            user=self.user,
+            group=self.user,
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ServerStartError(f"{failed}:\n{done.stdout}{done.stderr}")
 
     def _spawn(self) -> None:
         for port in self._record.ports.values():

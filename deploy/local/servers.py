@@ -21,7 +21,6 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from deploy.local.artifacts import kafka_libs, missing, postgres_program, registry_jar, tool, versitygw
-from deploy.local.errors import ArtifactError, ServerStartError
+from deploy.local.errors import ArtifactError
 from deploy.local.process import HOST, Server
 
 __all__ = ["S3", "SERVERS", "Kafka", "Postgres", "Redis", "SchemaRegistry", "env_file", "missing", "start_all"]
@@ -61,22 +60,8 @@ class Kafka(Server):
         if (self._data / "meta.properties").exists():
             return
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        format_storage = [
-            "kafka.tools.StorageTool",
-            "format",
-            f"--cluster-id={cluster_id}",
-            "-c",
-            str(self._config),
-        ]
-        done = subprocess.run(
-            [*self._java(*QUICK_JVM), *format_storage],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise ServerStartError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
+        format_storage = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self._config)]
+        self._run([*self._java(*QUICK_JVM), *format_storage], "Kafka's storage could not be formatted")
 
     def command(self) -> list[str]:
         jvm = (
@@ -217,18 +202,8 @@ class Postgres(Server):
                 for each in (self._data, password.name):
                     shutil.chown(each, self.user, self.user)
             options = ["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync"]
-            done = subprocess.run(
-                [_postgres("initdb"), f"--pgdata={self._data}", f"--pwfile={password.name}", *options],
-                cwd=self._data,
-                user=self.user,
-                group=self.user,
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-        if done.returncode != 0:
-            raise ServerStartError(f"PostgreSQL's cluster could not be made:\n{done.stdout}{done.stderr}")
+            initdb = [_postgres("initdb"), f"--pgdata={self._data}", f"--pwfile={password.name}", *options]
+            self._run(initdb, "PostgreSQL's cluster could not be made")
 
     def command(self) -> list[str]:
         options = {

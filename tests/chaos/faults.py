@@ -16,7 +16,7 @@ from streams.pipeline import StalledError, wait_until
 from tests.chaos.s3_proxy import Trouble
 from tests.chaos.stand import AGENTS, ROLES, Member, RoleName, Stand
 
-Heal = Callable[[], None]
+Heal = Callable[[], object]
 Inject = Callable[[Stand, random.Random], Heal]
 
 RECOVERY_S: Final = 240.0
@@ -120,16 +120,12 @@ def _s3(trouble: Trouble) -> Inject:
 
 def _broker_killed(stand: Stand, _rng: random.Random) -> Heal:
     stand.kafka.kill()
-    return lambda: _started(stand)
+    return lambda: stand.kafka.start(RECOVERY_S)
 
 
 def _broker_restarted(stand: Stand, _rng: random.Random) -> Heal:
     stand.kafka.stop()
-    return lambda: _started(stand)
-
-
-def _started(stand: Stand) -> None:
-    stand.kafka.start(RECOVERY_S)
+    return lambda: stand.kafka.start(RECOVERY_S)
 
 
 def _redis_flushed(stand: Stand, _rng: random.Random) -> Heal:
@@ -139,11 +135,7 @@ def _redis_flushed(stand: Stand, _rng: random.Random) -> Heal:
 
 def _redis_killed(stand: Stand, _rng: random.Random) -> Heal:
     stand.redis.kill()
-    return lambda: _redis_started(stand)
-
-
-def _redis_started(stand: Stand) -> None:
-    stand.redis.start(RECOVERY_S)
+    return lambda: stand.redis.start(RECOVERY_S)
 
 
 def _redis_frozen(stand: Stand, _rng: random.Random) -> Heal:

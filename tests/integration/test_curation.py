@@ -8,17 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from millrace import held, review
+from millrace.made_up import MAX_TEXT_CHARS
 from schemas.events import FeedbackEvent, Interaction, Message, Score
 from streams.lake.query import connect
 from streams.pipeline import StalledError, wait_until
-from streams.settings import Settings, environment
-from tests.integration.test_whole_way import WholeWay
-from tests.integration.test_whole_way import settings as settings
+from streams.settings import environment
+from tests.integration.roles import WholeWay, running, settings_on
 from tests.servers import Servers
 
 DEADLINE_S = 120
@@ -26,20 +25,17 @@ TUNED = "ft:acme:small"
 
 
 @pytest.fixture
-def way(settings: Settings, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeWay]:
+def way(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeWay]:
     curation = tmp_path / "curation.yaml"
     curation.write_text("{version: test, scores: {burst_per_hour: 2}, gates: {tuned_models: ['ft:*']}}")
-    sources = (settings.topic("events"),)
-    settings = msgspec.structs.replace(settings, sources=sources, curation=str(curation))
+    settings = settings_on(
+        servers, servers.fresh_lake(monkeypatch), max_text_chars=MAX_TEXT_CHARS, curation=str(curation)
+    )
     for name, value in environment(settings).items():
         monkeypatch.setitem(os.environ, name, value)
     made = WholeWay(settings, tmp_path)
-    try:
-        made.pipeline.start()
-        made.pipeline.await_ready()
+    with running(made.pipeline):
         yield made
-    finally:
-        made.pipeline.close()
 
 
 def chat(name: str, answer: str, **fields: Any) -> FeedbackEvent:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -24,7 +23,6 @@ from streams.brokers import (
     GaplessProducer,
     Outgoing,
     client_config,
-    create_topics,
     largest_letter_bytes,
     largest_record_bytes,
     topic_ids,
@@ -41,6 +39,7 @@ from streams.redaction.sealing import new_key_pair
 from streams.registry import RegistryClient
 from streams.settings import Settings, environment
 from tests.events import interaction, redacted
+from tests.integration.roles import running, settings_on
 from tests.servers import Servers
 
 OLD, NEW = new_key_pair(), new_key_pair()
@@ -49,22 +48,15 @@ OLD, NEW = new_key_pair(), new_key_pair()
 @pytest.fixture
 def settings(servers: Servers, tmp_path: Path) -> Settings:
     """Settings under which much fails: no schema registry, small events, short texts."""
-    prefix = f"t{secrets.token_hex(4)}"
-    settings = Settings(
-        kafka_bootstrap=servers.kafka.bootstrap,
-        redis_url=servers.fresh_redis(),
-        lake=str(tmp_path / "lake"),
-        topic_prefix=prefix,
-        sources=(f"{prefix}.acme=acme",),
+    return settings_on(
+        servers,
+        str(tmp_path / "lake"),
+        ("acme=acme",),
         topic_partitions=3,
-        lake_commit_s=0.5,
-        hash_key=secrets.token_hex(32),
         deadletter_public_keys=(OLD.public, *(new_key_pair().public for _ in range(4))),
         max_event_bytes=20_000,
         max_text_chars=1_000,
     )
-    create_topics(settings)
-    return settings
 
 
 @pytest.fixture
@@ -76,18 +68,13 @@ def key_file(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(settings: Settings, logs: Path) -> Iterator[Pipeline]:
-    """The roles; when the block ends well, all is drained and they have stopped."""
+def drained(settings: Settings, logs: Path) -> Iterator[None]:
+    """The roles run; when the block ends well, all is drained and they have stopped."""
     logs.mkdir(exist_ok=True)
-    pipeline = Pipeline(settings, logs)
-    try:
-        pipeline.start()
-        pipeline.await_ready()
-        yield pipeline
+    with running(Pipeline(settings, logs)) as pipeline:
+        yield
         pipeline.await_drained(180)
         pipeline.stop()
-    finally:
-        pipeline.close()
 
 
 def produce(settings: Settings, topic: str, values: Iterable[bytes]) -> None:
@@ -156,7 +143,7 @@ def test_what_passes_once_its_cause_is_mended_comes_into_the_lake_once_and_what_
         "invalid_event": b'{"event_id": "bad", "interaction_id": "i", "score": {"method": "stars", "value": 11}}',
     }
     again = event_to_json(chat("again", text("again", 25_000)))
-    with running(settings, tmp_path / "before"):
+    with drained(settings, tmp_path / "before"):
         produce(settings, "acme", [event_to_json(chat("fine")), event_to_json(asked), *mendable.values(), again])
         produce(settings, "acme", poison.values())
         produce(settings, "replay", [late, b"nothing at all"])
@@ -173,7 +160,7 @@ def test_what_passes_once_its_cause_is_mended_comes_into_the_lake_once_and_what_
         schema_registry_url=servers.registry.url,
         deadletter_public_keys=(NEW.public,),
     )
-    with running(mended, tmp_path / "resent"):
+    with drained(mended, tmp_path / "resent"):
         produce(mended, "acme", [again])  # its app did not wait for us
     key = ("--key-file", str(key_file))
     dry = millrace(mended, "replay", *key)
@@ -186,7 +173,7 @@ def test_what_passes_once_its_cause_is_mended_comes_into_the_lake_once_and_what_
     (report,) = millrace(mended, "replay", "--yes", *key)
     # Two letters went out before the crash; `again` was left out then, for the lake has it since its app sent it anew.
     assert (report["sent"], report["on_the_way"], report["in_lake"], report["unopened"]) == (5, 2, 0, [])
-    with running(mended, tmp_path / "after"):
+    with drained(mended, tmp_path / "after"):
         pass
     after = lake_now(mended)
     names = ["again", "asked", "big", "fine", "framed", "long"]
@@ -207,12 +194,12 @@ def test_what_passes_once_its_cause_is_mended_comes_into_the_lake_once_and_what_
     failed_again = {letter[0] for letter in after["letters"] if letter[2] == 2}
     (report,) = millrace(mended, "replay", "--yes", *key, "--reason", "oversize", "--reason", "unknown_schema")
     assert (report["sent"], report["on_the_way"]) == (0, 0)
-    with running(mended, tmp_path / "again"):
+    with drained(mended, tmp_path / "again"):
         pass
     assert lake_now(mended) == after
     (report,) = millrace(mended, "replay", "--yes", *key)
     assert report["sent"] == len(failed_again) == 3
-    with running(mended, tmp_path / "third"):
+    with drained(mended, tmp_path / "third"):
         pass
     third = lake_now(mended)
     assert {name: third[name] for name in ("events", "samples")} == {
@@ -255,7 +242,7 @@ def test_the_largest_record_that_kafka_takes_becomes_a_letter_to_five_recipients
 ) -> None:
     original = random.Random(1).randbytes(largest_record_bytes(settings) - 200)  # of which a batch's header is part
     squeezed = b"{" + b" " * (3 * largest_letter_bytes(settings)) + b"}"  # its batch is small, the record is not
-    with running(settings, tmp_path / "logs"):
+    with drained(settings, tmp_path / "logs"):
         produce(settings, "acme", [original])
         producer = Producer(
             {**client_config(settings), "message.max.bytes": len(squeezed) + 1_000, "compression.type": "zstd"}

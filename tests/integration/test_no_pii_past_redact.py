@@ -10,9 +10,7 @@ import http.client
 import io
 import json
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,15 +27,17 @@ import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from deploy.local.process import free_port
 from schemas.reasons import Reason
 from schemas.tables import TABLES
-from streams.brokers import client_config, create_topics, topics
+from streams.brokers import client_config, topics
 from streams.collector.keys import KeyFile
 from streams.lake.query import connect
 from streams.pipeline import Pipeline, wait_until
 from streams.redaction.sealing import Sealed, new_key_pair, unseal
 from streams.settings import Settings, environment
 from tests.integration.marked_events import EVENT_IDS, Produced, accepted, produced, refused
+from tests.integration.roles import running, settings_on
 from tests.marked import Marks, Search, files_under
 from tests.outcomes import copies_of
 from tests.servers import Servers
@@ -78,24 +78,16 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Pat
 
 @pytest.fixture
 def settings(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    prefix = f"t{secrets.token_hex(4)}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return Settings(
-        kafka_bootstrap=servers.kafka.bootstrap,
-        redis_url=servers.fresh_redis(),
-        lake=servers.fresh_lake(monkeypatch),
-        topic_prefix=prefix,
-        sources=(f"{prefix}.events", f"{prefix}.acme=acme"),
+    return settings_on(
+        servers,
+        servers.fresh_lake(monkeypatch),
+        ("events", "acme=acme"),
         topic_partitions=2,
-        lake_commit_s=0.5,
-        hash_key=secrets.token_hex(32),
         deadletter_public_keys=(PAIR.public,),
         max_text_chars=MAX_TEXT_CHARS,
         max_event_bytes=MAX_EVENT_BYTES,
         redaction_audit_share=1.0,
-        collector_port=port,
+        collector_port=free_port(),
         collector_keys_file=str(tmp_path / "keys.json"),
         log_level="DEBUG",
     )
@@ -104,7 +96,6 @@ def settings(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def collector(settings: Settings, folders: Mapping[str, Path]) -> Iterator[subprocess.Popen[bytes]]:
     """`millrace collector`, what it prints in a file."""
-    create_topics(settings)
     with (folders["logs"] / "collector.log").open("wb") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "millrace", "collector"],
@@ -121,14 +112,9 @@ def collector(settings: Settings, folders: Mapping[str, Path]) -> Iterator[subpr
 
 @pytest.fixture
 def pipeline(settings: Settings, folders: Mapping[str, Path], collector: subprocess.Popen[bytes]) -> Iterator[Pipeline]:
-    pipeline = Pipeline(settings, folders["logs"])
-    try:
-        pipeline.start()
-        pipeline.await_ready()
+    with running(Pipeline(settings, folders["logs"])) as pipeline:
         wait_until(lambda: _ready(settings), 60, "a ready collector")
         yield pipeline
-    finally:
-        pipeline.close()
 
 
 @pytest.mark.timeout(600)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,11 +14,10 @@ import pytest
 
 from schemas.codec import Codec
 from schemas.events import FeedbackEvent, Interaction, Message, Score
-from streams.brokers import GaplessProducer, Outgoing, create_topics
+from streams.brokers import GaplessProducer, Outgoing
 from streams.lake.query import connect
 from streams.pipeline import Pipeline, Role
-from streams.redaction.sealing import new_key_pair
-from streams.settings import Settings
+from tests.integration.roles import running, settings_on
 from tests.servers import Servers
 
 OTHERS: Final = 300
@@ -29,29 +27,10 @@ WORDS: Final = (
 
 
 @pytest.fixture
-def pipeline(servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pipeline]:
-    prefix = f"t{secrets.token_hex(4)}"
-    settings = Settings(
-        kafka_bootstrap=servers.kafka.bootstrap,
-        redis_url=servers.fresh_redis(),
-        lake=str(tmp_path / "lake"),
-        topic_prefix=prefix,
-        sources=(f"{prefix}.events",),
-        topic_partitions=4,
-        lake_commit_s=0.5,
-        batch_events=50,
-        redaction_memo_texts=1,
-        hash_key=secrets.token_hex(32),
-        deadletter_public_keys=(new_key_pair().public,),
-    )
-    create_topics(settings)
-    made = Pipeline(settings, tmp_path)
-    try:
-        made.start()
-        made.await_ready()
+def pipeline(servers: Servers, tmp_path: Path) -> Iterator[Pipeline]:
+    settings = settings_on(servers, str(tmp_path / "lake"), batch_events=50, redaction_memo_texts=1)
+    with running(Pipeline(settings, tmp_path)) as made:
         yield made
-    finally:
-        made.close()
 
 
 def _chat(tenant: str, number: int) -> FeedbackEvent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +12,14 @@ from confluent_kafka import Producer
 from schemas.codec import Codec
 from schemas.events import FeedbackEvent
 from schemas.intake import event_to_json
-from streams.brokers import client_config, create_topics
+from streams.brokers import client_config
 from streams.lake.query import connect
 from streams.pipeline import Pipeline
 from streams.redaction.sealing import Sealed, new_key_pair, unseal
 from streams.registry import RegistryClient
 from streams.settings import Settings
 from tests.events import interaction
+from tests.integration.roles import running, settings_on
 from tests.outcomes import copies_of
 from tests.servers import Servers
 
@@ -28,28 +28,16 @@ PAIR = new_key_pair()
 
 @pytest.fixture
 def pipeline(servers: Servers, tmp_path: Path) -> Iterator[Pipeline]:
-    prefix = f"t{secrets.token_hex(4)}"
-    settings = Settings(
-        kafka_bootstrap=servers.kafka.bootstrap,
-        redis_url=servers.fresh_redis(),
+    settings = settings_on(
+        servers,
+        str(tmp_path / "lake"),
+        ("events", "acme=acme"),
         schema_registry_url=servers.registry.url,
-        lake=str(tmp_path / "lake"),
-        topic_prefix=prefix,
-        sources=(f"{prefix}.events", f"{prefix}.acme=acme"),
-        topic_partitions=2,
-        lake_commit_s=0.5,
-        hash_key=secrets.token_hex(32),
         deadletter_public_keys=(PAIR.public,),
         max_event_bytes=100_000,
     )
-    create_topics(settings)
-    pipeline = Pipeline(settings, tmp_path)
-    try:
-        pipeline.start()
-        pipeline.await_ready()
+    with running(Pipeline(settings, tmp_path)) as pipeline:
         yield pipeline
-    finally:
-        pipeline.close()
 
 
 def _produce(settings: Settings, codec: str, *values: bytes) -> None:

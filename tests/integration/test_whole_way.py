@@ -2,92 +2,39 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
 import pytest
 import redis
 
 from millrace.made_up import MAX_TEXT_CHARS
 from millrace.made_up import events as made_up
-from schemas.codec import Codec
 from schemas.events import FeedbackEvent
 from schemas.intake import event_to_json
 from streams import embedded
-from streams.balance import Balance, balance, positions
-from streams.brokers import GaplessProducer, create_topics, topic_ids
-from streams.feed import Source, feed
+from streams.balance import Balance
+from streams.brokers import GaplessProducer
 from streams.importers import read_events
 from streams.lake.query import connect
-from streams.pipeline import Pipeline, Process, Role, wait_until
+from streams.pipeline import Process, Role, wait_until
 from streams.reconcile import reconcile
-from streams.redaction.sealing import new_key_pair
 from streams.settings import Settings
+from tests.integration.roles import WholeWay, running, settings_on
 from tests.servers import Servers
 
 INTERACTIONS = 600
-WINDOW_BYTES = 100_000
-
-
-class WholeWay:
-    """Topics, state and a lake of its own on the shared servers, and the three roles."""
-
-    def __init__(self, settings: Settings, logs: Path) -> None:
-        self.settings = settings
-        self.pipeline = Pipeline(settings, logs)
-        create_topics(settings)
-        self._topic = settings.topic("events")
-        self._topic_id = topic_ids(settings, [self._topic])[self._topic]
-        self._before = positions(connect(settings.lake), [self._topic_id])
-        self.ledger: pa.Table | None = None
-
-    def send(self, events: list[FeedbackEvent], tenant: str = "acme") -> None:
-        """Send events as a tenant's, a little at a time."""
-        owned = [msgspec.structs.replace(event, tenant=tenant) for event in events]
-        source = Source("test", self._topic, self._topic_id, owned)
-        producer = GaplessProducer(self.settings)
-        fed = feed(source, producer, Codec(), self.settings.topic_partitions, self.pipeline.landed, WINDOW_BYTES)
-        self.ledger = fed.ledger
-
-    def balance(self) -> Balance:
-        """Wait until all is in the lake, stop the roles, and look every event up."""
-        self.pipeline.await_drained(180)
-        self.pipeline.stop()
-        assert self.ledger is not None
-        return balance(connect(self.settings.lake), self.ledger, self._before, 0)
 
 
 @pytest.fixture
-def settings(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    return Settings(
-        kafka_bootstrap=servers.kafka.bootstrap,
-        redis_url=servers.fresh_redis(),
-        lake=servers.fresh_lake(monkeypatch),
-        topic_prefix=f"t{secrets.token_hex(4)}",
-        sources=(),
-        topic_partitions=4,
-        lake_commit_s=0.5,
-        hash_key=secrets.token_hex(32),
-        deadletter_public_keys=(new_key_pair().public,),
-        max_text_chars=MAX_TEXT_CHARS,
-    )
-
-
-@pytest.fixture
-def whole_way(settings: Settings, tmp_path: Path) -> Iterator[WholeWay]:
-    settings = msgspec.structs.replace(settings, sources=(settings.topic("events"),))
+def whole_way(servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WholeWay]:
+    settings = settings_on(servers, servers.fresh_lake(monkeypatch), max_text_chars=MAX_TEXT_CHARS)
     way = WholeWay(settings, tmp_path)
-    try:
-        way.pipeline.start()
-        way.pipeline.await_ready()
+    with running(way.pipeline):
         yield way
-    finally:
-        way.pipeline.close()
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +105,7 @@ def test_workers_and_sink_killed_in_mid_run_and_restarted_lose_nothing_and_doubl
         for role in Role:
             pipeline.processes[role].kill()
         pipeline.start()
+        pipeline.await_ready()  # what is told to stop before it has begun reports nothing
 
     _in_mid_run(whole_way, list(made_up(INTERACTIONS)), kill_and_restart)
     assert _settled(whole_way.balance()) == _settled(embedded_balance)

@@ -243,6 +243,14 @@ def test_a_server_that_dies_at_its_start_shows_the_end_of_its_log(toy: Toy, monk
     assert not toy.running
 
 
+def test_a_program_that_fails_before_the_start_is_said_with_what_it_printed(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toy, "prepare", lambda: toy._run(["sh", "-c", "echo no space; exit 3"], "no data was made"))
+    with pytest.raises(ServerStartError, match="no data was made:\nno space"):
+        toy.start()
+
+
 def test_a_server_that_stays_silent_is_killed_and_reported(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy, "answers", lambda: False)
     with pytest.raises(ServerStartError, match="did not answer within 0 s"):

@@ -152,7 +152,6 @@ def test_key_files_come_from_the_environment_several_at_once_and_no_role_is_hand
         (("show", "nothing"), "is no letter's id"),
         (("show", ""), "beginning of several ids"),
         (("list", "--reason", "bad"), "must be one of invalid_event"),
-        (("list", "--lake", "nowhere"), "there is no lake"),
         (("replay", "--yes"), "is required to open letters, or MILLRACE_DEADLETTER_PRIVATE_KEY_FILE"),
         (("show", ID, "--raw"), "MILLRACE_DEADLETTER_PRIVATE_KEY_FILE"),
         (("show", ID, "--key-file", "nowhere"), "cannot be read"),
@@ -162,6 +161,11 @@ def test_wrong_use_names_what_is_wrong_and_the_mend(lake: DeltaLake, arguments: 
     refusal = error(*arguments)
     assert isinstance(refusal, SettingError)
     assert says in str(refusal)
+
+
+def test_a_lake_that_is_not_there_is_said_so_with_the_mend() -> None:
+    refused = run("list", "--lake", "nowhere", exit_code=2)
+    assert "there is no lake at nowhere; set --lake or MILLRACE_LAKE" in refused.stderr
 
 
 def test_a_wrong_key_is_told_with_the_ids_of_those_that_would_open(lake: DeltaLake, tmp_path: Path) -> None:
