@@ -2,6 +2,8 @@
 
 StreamError
 ├── SettingError            a setting is missing or wrong: names the variable, the value and the mend
+├── KeyFileError            a file of API keys is broken, or cannot be read or written
+├── InvalidKeyError         an API key is asked for that cannot be: bad name, tenant or scope, unknown id
 ├── TransientError          a dependency is away: the caller waits and tries the same again
 │   ├── BrokerUnavailable
 │   ├── StateUnavailable
@@ -9,6 +11,7 @@ StreamError
 │   └── LakeUnavailable
 ├── CommitStateUnknown      a table commit may or may not have landed: look, never repeat blindly
 ├── FencedError             another writer has the partition: drop the buffer
+├── VersionGone             a table is no longer there as it was at a version
 ├── DeliveryFailed          the producer gave up for good: end the process, acknowledge nothing
 ├── OversizeError           a record is larger than it may be
 ├── UnreadableRecord        (sink) a record of our own topics cannot be decoded: stop, skip nothing
@@ -33,6 +36,14 @@ class SettingError(StreamError):
         self.variable = variable
         self.value = value
         self.mend = mend
+
+
+class KeyFileError(StreamError):
+    """A file of API keys is broken, or cannot be read or written."""
+
+
+class InvalidKeyError(StreamError):
+    """A key was asked for that cannot be: a name, tenant or scope that is not allowed, or an unknown id."""
 
 
 class TransientError(StreamError):
@@ -61,6 +72,15 @@ class CommitStateUnknown(StreamError):
 
 class FencedError(StreamError):
     """The table's watermark is not the one that this writer left: another writer has the partition."""
+
+
+class VersionGone(StreamError):
+    """A version of a table cannot be read any more, or never was: a purge or a clean-up of the log took it."""
+
+    def __init__(self, table: str, version: int, why: str) -> None:
+        super().__init__(f"{table} cannot be read as it was at version {version}: {why}")
+        self.table = table
+        self.version = version
 
 
 class DeliveryFailed(StreamError):

@@ -2,9 +2,7 @@
 
 StreamError
 └── CollectorError
-    ├── Refused          a request is answered with an error as a whole
-    ├── KeyFileError     the file of API keys is broken or cannot be read or written
-    └── InvalidKeyError  a key is asked for that cannot be: bad tenant, name or scope, unknown id
+    └── Refused          a request is answered with an error as a whole
 """
 
 from __future__ import annotations
@@ -52,11 +50,3 @@ class Refused(CollectorError):
         self.problem = problem
         self.limit = limit
         self.retry_after_s = retry_after_s
-
-
-class KeyFileError(CollectorError):
-    """The file of API keys is broken, or cannot be read or written."""
-
-
-class InvalidKeyError(CollectorError):
-    """A key was asked for that cannot be: a tenant, name or scope that is not allowed, or an unknown id."""

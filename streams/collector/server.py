@@ -119,14 +119,17 @@ def registry_problem(registry: SchemaIds) -> str | None:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The listening socket. Raises `SettingError` if the address cannot be had."""
-    address = (settings.collector_host, settings.collector_port)
-    family = socket.AF_INET6 if ":" in settings.collector_host else socket.AF_INET
+    """The collector's socket. Raises `SettingError` if the address cannot be had."""
+    return listen_on(settings.collector_host, settings.collector_port, "MILLRACE_COLLECTOR_PORT")
+
+
+def listen_on(host: str, port: int, variable: str) -> socket.socket:
+    """A listening socket. Raises `SettingError`, about the port's `variable`, if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server(address, family=family, backlog=_BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as exc:
-        mend = f"{settings.collector_host}: cannot listen there: {exc.strerror}"
-        raise SettingError("MILLRACE_COLLECTOR_PORT", settings.collector_port, mend) from exc
+        raise SettingError(variable, port, f"{host}: cannot listen there: {exc.strerror}") from exc
     # asyncio sets it only on sockets whose protocol number says TCP, which these leave at 0. Connections inherit it;
     # without it an answer, which is written in two pieces, waits 40 ms for the sender's delayed acknowledgement.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

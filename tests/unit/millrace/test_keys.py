@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from millrace.keys import app
 from streams.collector.keys import KeyFile
 from streams.redaction.sealing import KeyPair, Sealer, unseal
+from trainer_trigger.api import keys as trigger
 
 
 @pytest.fixture
@@ -77,3 +78,54 @@ def test_a_pair_seals_and_opens_a_dead_letter(path: Path) -> None:
     made = json.loads(run("pair", "--json"))
     pair = KeyPair(**made)
     assert unseal(Sealer([pair.public]).seal(b"original"), pair) == b"original"
+
+
+@pytest.fixture
+def trigger_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MILLRACE_TRIGGER_KEYS_FILE", str(tmp_path / "trigger.json"))
+    return tmp_path / "trigger.json"
+
+
+def test_a_key_for_the_trigger_has_scopes_and_targets_and_lies_in_its_own_file(path: Path, trigger_path: Path) -> None:
+    for_trigger = ("--for", "trigger", "--scope", "read", "--scope", "fire", "--target", "support-chat", "--json")
+    made = json.loads(run("create", "deploy bot", *for_trigger))
+    (key,) = trigger.KeyFile(trigger_path).listed()
+    assert made == {
+        "id": key.id,
+        "name": "deploy bot",
+        "scopes": ["read", "fire"],
+        "targets": ["support-chat"],
+        "key": made["key"],
+    }
+    assert (key.scopes, key.targets) == (("read", "fire"), ("support-chat",))
+    assert not path.exists()
+    assert "read, fire" in run("list", "--for", "trigger")
+    assert run("revoke", key.id, "--for", "trigger") == f"revoked {key.id} (deploy bot)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("bot", "--for", "trigger"), "read, fire, approve, admin"),
+        (("bot", "--for", "trigger", "--scope", "write"), "read, fire, approve, admin"),
+        (("bot", "--for", "trigger", "--scope", "read", "--target", "A!"), "target"),
+        (("bot", "--for", "trigger", "--scope", "read", "--name", "other"), "one name"),
+        (("", "--for", "trigger", "--scope", "read"), "name"),
+        (("acme", "--scope", "write", "--scope", "browser"), "one scope"),
+        (("acme", "--target", "support-chat"), "no target"),
+    ],
+)
+def test_a_key_that_no_server_takes_is_not_made(
+    path: Path, trigger_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    shown = run("create", *arguments, exit_code=2)
+    assert shown.startswith("error: ")
+    assert says in shown
+    assert not path.exists()
+    assert not trigger_path.exists()
+
+
+def test_the_key_file_of_one_server_is_none_for_the_other(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("create", "acme")
+    monkeypatch.setenv("MILLRACE_TRIGGER_KEYS_FILE", str(path))
+    assert "no file of these API keys" in run("list", "--for", "trigger", exit_code=2)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.collector.errors import InvalidKeyError, KeyFileError
 from streams.collector.keys import KeyFile, Keyring
+from streams.errors import InvalidKeyError, KeyFileError
 
 from .conftest import NOW, Clock
 

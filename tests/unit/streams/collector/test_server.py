@@ -16,10 +16,9 @@ import httpx2
 import pytest
 
 from streams.brokers import EmbeddedBroker
-from streams.collector.errors import KeyFileError
 from streams.collector.keys import KeyFile
 from streams.collector.server import listen, registry_problem, serve, watch
-from streams.errors import RegistryUnavailable, SettingError
+from streams.errors import KeyFileError, RegistryUnavailable, SettingError
 from streams.metrics import Health
 from streams.settings import Settings, environment
 
