@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 from schemas.events import Position
 from schemas.tables import Table
 from streams.brokers import Outgoing
-from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable
+from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, VersionGone
 from streams.lake.ports import TableSize
 from streams.redaction import Finding
 
@@ -87,6 +87,7 @@ class FakeTable:
         self.commits: list[pa.Table] = []
         self.watermarks: dict[str, int] = {}
         self.late: list[tuple[int, pa.Table, dict[str, int]]] = []
+        self.purges: list[tuple[int, int]] = []  # the first version that lost a row, and that of the purge
 
     @property
     def version(self) -> int:
@@ -94,15 +95,39 @@ class FakeTable:
 
     @property
     def rows(self) -> pa.Table:
+        return self.rows_at(self.version)
+
+    def rows_at(self, version: int) -> pa.Table:
+        return pa.concat_tables([self.contract.schema.empty_table(), *self.upgraded()[:version]])
+
+    def upgraded(self) -> list[pa.Table]:
         schema = self.contract.schema
-        upgraded = (
+        return [
             rows if rows.schema == schema else pa.Table.from_pylist(rows.to_pylist(), schema) for rows in self.commits
-        )
-        return pa.concat_tables([schema.empty_table(), *upgraded])
+        ]
 
     def commit(self, rows: pa.Table, watermarks: Mapping[str, int]) -> None:
         self.commits.append(rows)
         self.watermarks |= watermarks
+
+
+class FakeChanges(NamedTuple):
+    """A `streams.lake.ports.Changes` of a `FakeTable`."""
+
+    lake: FakeLake
+    commits: Sequence[tuple[int, pa.Table]]
+    why: str
+
+    @property
+    def complete(self) -> bool:
+        return not self.why
+
+    def batches(self, columns: Sequence[str], batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        for version, rows in self.commits:
+            for batch in rows.select(list(columns)).to_batches(max_chunksize=batch_rows):
+                if self.lake.away:
+                    raise LakeUnavailable("away")
+                yield version, batch
 
 
 class FakeTableStore:
@@ -140,6 +165,9 @@ class FakeTableStore:
         columns = [column.to_pylist() for column in rows.slice(max(0, rows.num_rows - limit)).columns]
         return list(zip(*columns, strict=True))
 
+    def version(self) -> int:
+        return self._answering().version
+
     def size(self) -> TableSize:
         shared = self._answering()
         return TableSize(shared.rows.num_rows, shared.version, shared.version, shared.rows.nbytes)
@@ -152,12 +180,26 @@ class FakeTableStore:
             entry = (row["entry_topic_id"], row["entry_partition"], row["entry_offset"])
             return bool(row["received_at"] >= before) and entry not in gone
 
-        had = shared.rows.num_rows
+        had = [rows.num_rows for rows in shared.commits]
         shared.commits = [rows.filter(pa.array(map(stays, rows.to_pylist()), pa.bool_())) for rows in shared.commits]
-        return int(had - shared.rows.num_rows)
+        lost = [before - rows.num_rows for before, rows in zip(had, shared.commits, strict=True)]
+        if any(lost):
+            shared.commits.append(self.table.schema.empty_table())
+            shared.purges.append((next(at for at, rows in enumerate(lost, 1) if rows), shared.version))
+        return sum(lost)
 
-    def dataset(self) -> ds.Dataset:
-        return ds.dataset(self._answering().rows)
+    def dataset(self, version: int | None = None) -> ds.Dataset:
+        shared = self._answering()
+        version = shared.version if version is None else version
+        if version > shared.version or any(first <= version < purge for first, purge in shared.purges):
+            raise VersionGone(self.table.name, version, "purged")
+        return ds.dataset(shared.rows_at(version))
+
+    def changes(self, after: int, until: int) -> FakeChanges:
+        shared = self._answering()
+        purged = any(first <= after < purge <= until for first, purge in shared.purges)
+        commits = list(enumerate(shared.upgraded()[:until], 1))[0 if purged else max(after, 0) :]
+        return FakeChanges(self._lake, commits, "purged" if purged else "")
 
     def _answering(self) -> FakeTable:
         if self._lake.away:

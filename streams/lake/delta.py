@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 import pyarrow as pa
@@ -29,7 +30,9 @@ from pyarrow import fs as pafs
 
 from schemas.events import Position
 from schemas.tables import Table
-from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, SettingError
+from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, SettingError, VersionGone
+from streams.lake import changes
+from streams.lake.changes import AddedFile, FileChanges
 from streams.lake.delta_log import AppTransactions
 from streams.lake.ports import TableSize
 
@@ -186,6 +189,10 @@ class DeltaTableStore:
         columns = [column.to_pylist() for column in keys.slice(max(0, keys.num_rows - limit)).columns]
         return list(zip(*columns, strict=True))
 
+    def version(self) -> int:
+        """See `ports.TableStore`."""
+        return self._newest()[0].version()
+
     def size(self) -> TableSize:
         """See `ports.TableStore`."""
         files = self._added()
@@ -224,9 +231,9 @@ class DeltaTableStore:
                     if failed == PURGE_TRIES:
                         raise
 
-    def dataset(self) -> ds.Dataset:
+    def dataset(self, version: int | None = None) -> ds.Dataset:
         """See `ports.TableStore`."""
-        handle, _ = self._newest()
+        handle = self._newest()[0] if version is None else self._at(version)
         with _reading(self._table):
             found: ds.Dataset = handle.to_pyarrow_dataset()
         missing = _paths(self._table.schema) - _paths(found.schema)
@@ -236,6 +243,39 @@ class DeltaTableStore:
                 "this version, or `millrace run` on this lake, adds them when it starts"
             )
         return found
+
+    def changes(self, after: int, until: int) -> FileChanges:
+        """See `ports.TableStore`."""
+        with _reading(self._table):
+            added = changes.read(self._files, after, until)
+            if after >= 0 and (added is None or added.deleted):
+                why = "the log was cleaned up" if added is None else f"version {added.deleted} deleted rows"
+                return FileChanges(self._table, self._files, self._all(until), why)
+            files = self._all(until) if added is None else added.files
+            return FileChanges(self._table, self._files, files, "")
+
+    def _all(self, until: int) -> list[AddedFile]:
+        """All files of a version, with what is known of when their rows came."""
+        if (added := changes.read(self._files, -1, until)) is not None:
+            return added.files
+        present = _files(DeltaTable(self._uri, version=until, storage_options=self._options))
+        return changes.what_is_left(self._files, present, until)
+
+    def _at(self, version: int) -> DeltaTable:
+        newest, _ = self._newest()
+        if version > newest.version():
+            raise VersionGone(self._table.name, version, f"the newest is {newest.version()}")
+        with _reading(self._table):
+            if version < changes.first_readable(self._files):
+                raise VersionGone(self._table.name, version, "its log was cleaned up")
+            handle = DeltaTable(self._uri, version=version, storage_options=self._options)
+            # Only what is no part of the newest version can be gone.
+            replaced = sorted(set(_files(handle)) - set(_files(newest)))
+            found = self._files.get_file_info(replaced)
+        gone = sum(info.type == pafs.FileType.NotFound for info in found)
+        if gone:
+            raise VersionGone(self._table.name, version, f"a purge has since removed {gone} of its files")
+        return handle
 
     def _added(self) -> list[dict[str, Any]]:
         handle, _ = self._newest()
@@ -258,6 +298,11 @@ class DeltaTableStore:
         except LakeUnavailable:
             self._handle = None
             raise
+
+
+def _files(handle: DeltaTable) -> list[str]:
+    """Paths below the table's root, as the storage has them."""
+    return [unquote(path) for path in pa.table(handle.get_add_actions()).column("path").to_pylist()]
 
 
 def _paths(schema: pa.Schema | pa.DataType, path: str = "") -> set[str]:

@@ -12,7 +12,7 @@ of the same input is not, and running a file again must be recognised.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -50,6 +50,28 @@ class TableSize(NamedTuple):
     bytes: int
 
 
+class Changes(Protocol):
+    """Rows that were added to a table between two versions."""
+
+    @property
+    def complete(self) -> bool:
+        """False where this is all of the table instead: rows were deleted, or the log of these commits is gone."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """Why it is all of the table; empty where `complete`."""
+        ...
+
+    def batches(self, columns: Sequence[str], batch_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows with the version that first brought them, which never falls; memory stays flat.
+
+        Of rows that a purge or a compaction has rewritten together it is the lowest, and where the log is gone the one
+        before what is left of it. A row may come again in a later call, never be left out. Raises `LakeUnavailable`.
+        """
+        ...
+
+
 class TableStore(Protocol):
     """One table. Adapters: `streams.lake.delta`, `tests.fakes`. For one thread at a time."""
 
@@ -75,6 +97,10 @@ class TableStore(Protocol):
         """The `table.key` columns of the newest rows, at most `limit`, newest last. Raises `LakeUnavailable`."""
         ...
 
+    def version(self) -> int:
+        """The newest version. Raises `LakeUnavailable`."""
+        ...
+
     def size(self) -> TableSize:
         """How big the newest version is. Raises `LakeUnavailable`."""
         ...
@@ -88,8 +114,18 @@ class TableStore(Protocol):
         """
         ...
 
-    def dataset(self) -> ds.Dataset:
-        """The newest version, to be read with its files and columns pruned. Raises `LakeUnavailable`."""
+    def dataset(self, version: int | None = None) -> ds.Dataset:
+        """A version (None: the newest), to be read with its files and columns pruned.
+
+        Raises `LakeUnavailable`, `VersionGone` for a version that was purged or cleaned up, or is not there yet.
+        """
+        ...
+
+    def changes(self, after: int, until: int) -> Changes:
+        """What the commits after a version, up to one that is there, brought: their files only.
+
+        Raises `LakeUnavailable`, also where a purge takes a file meanwhile: the same call again finds what is there.
+        """
         ...
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from schemas.events import Position, Score
 from schemas.tables import DEAD_LETTERS, EVENTS, SAMPLES, Table, arrow_table, dead_letter_row, event_row
-from streams.errors import FencedError
+from streams.errors import FencedError, VersionGone
 from streams.lake.delta import DeltaLake
-from streams.lake.ports import Lake
+from streams.lake.ports import Lake, TableStore
 from tests.events import NOW_US, redacted
 from tests.fakes import FakeLake
 from tests.outcomes import letter
@@ -205,3 +205,70 @@ def test_a_purge_leaves_watermarks_and_lets_writers_go_on(open_lake: OpenLake) -
 
 def test_a_purge_of_a_table_without_rows_removes_none(open_lake: OpenLake) -> None:
     assert open_lake().create(DEAD_LETTERS).purge(second(0), [Position("raw", 0, 1)]) == 0
+
+
+def brought(store: TableStore, after: int, until: int | None = None) -> list[tuple[int, str]]:
+    """Each event id with the version that brought it, out of what is complete."""
+    found = store.changes(after, store.version() if until is None else until)
+    assert found.complete, found.why
+    batches = list(found.batches(["event_id"], 2))
+    assert all(batch.num_rows <= 2 for _, batch in batches)
+    assert [version for version, _ in batches] == sorted(version for version, _ in batches)
+    return sorted((version, key) for version, batch in batches for key in batch.column("event_id").to_pylist())
+
+
+def test_what_was_committed_between_two_versions_is_read_and_no_more(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    store.append(rows(1, 2, 3), {}, {})
+    store.append(none(EVENTS), {}, {"read:t/0": 1})
+    store.append(rows(4), {}, {})
+    store.append(rows(5, 86_400), {}, {})  # two days: two files
+    again = open_lake().create(EVENTS)
+    assert again.version() == 4
+    assert brought(again, 0) == brought(again, -1) == [(1, "e1"), (1, "e2"), (1, "e3"), *brought(again, 1)]
+    assert brought(again, 1) == brought(again, 2) == [(3, "e4"), (4, "e5"), (4, "e86400")]
+    assert brought(again, 1, 3) == [(3, "e4")]
+    assert brought(again, 4) == []
+
+
+def test_rows_deleted_after_they_were_read_make_it_all_of_the_table(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    for number in range(4):
+        store.append(rows(number), {}, {})
+    assert store.purge(second(1)) == 1
+    found = store.changes(1, store.version())
+    assert not found.complete
+    assert found.why
+    ids = [key for _, batch in found.batches(["event_id"], 10) for key in batch.column("event_id").to_pylist()]
+    assert sorted(ids) == ["e1", "e2", "e3"]
+    assert brought(store, -1) == [(2, "e1"), (3, "e2"), (4, "e3")]
+    assert brought(store, store.version()) == []
+
+
+def test_rows_deleted_before_they_were_read_take_nothing_else_with_them(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    store.append(rows(0), {}, {})
+    store.append(rows(1, 2, 3), {}, {})
+    assert store.purge(second(-1), [Position("raw", 0, 2)]) == 1
+    store.append(rows(4), {}, {})
+    assert brought(store, 1) == [(2, "e1"), (2, "e3"), (store.version(), "e4")]
+
+
+def test_a_table_is_read_as_it_was_at_a_version(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    store.append(rows(1), {}, {})
+    store.append(rows(2), {}, {})
+    for version in range(3):
+        assert open_lake().create(EVENTS).dataset(version).to_table().num_rows == version
+    with pytest.raises(VersionGone, match=r"events .*version 3"):
+        store.dataset(3)
+
+
+def test_a_version_of_which_a_purge_took_a_file_is_gone(open_lake: OpenLake) -> None:
+    store = open_lake().create(EVENTS)
+    store.append(rows(1), {}, {})
+    store.append(rows(2), {}, {})
+    assert store.purge(second(-1), [Position("raw", 0, 2)]) == 1
+    assert open_lake().create(EVENTS).dataset(1).to_table().column("event_id").to_pylist() == ["e1"]
+    with pytest.raises(VersionGone, match=r"events .*version 2"):
+        open_lake().create(EVENTS).dataset(2)

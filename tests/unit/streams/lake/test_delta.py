@@ -18,7 +18,7 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from schemas.tables import DEAD_LETTERS, EVENTS, SAMPLES, Table, arrow_table, dead_letter_row, event_row
-from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, SettingError
+from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, SettingError, VersionGone
 from streams.lake import delta
 from streams.lake.delta import DeltaLake, DeltaTableStore, storage_options
 from tests.events import NOW_US, interaction, redacted
@@ -318,3 +318,47 @@ def test_an_append_that_runs_into_a_purge_is_an_unknown_outcome_and_lands_when_t
     store.append(marked(3), {"read:t/0": 1}, {"read:t/0": 2})
     assert store.watermarks() == {"read:t/0": 2}
     assert marks(root) == {3}
+
+
+def test_where_the_log_was_cleaned_up_all_is_read_and_what_is_known_of_its_age_is_said(tmp_path: Path) -> None:
+    """What the checkpoint alone tells of counts as that old."""
+    store = DeltaLake(str(tmp_path)).create(DEAD_LETTERS)
+    for at in range(4):
+        store.append(arrow_table(DEAD_LETTERS, [dead_letter_row(letter(at))]), {}, {})
+    DeltaTable(str(tmp_path / "dead_letters"), version=2).create_checkpoint()
+    for version in range(3):
+        (tmp_path / "dead_letters" / "_delta_log" / f"{version:020d}.json").unlink()
+    again = DeltaLake(str(tmp_path)).create(DEAD_LETTERS)
+
+    def found(after: int) -> list[tuple[int, int]]:
+        batches = again.changes(after, again.version()).batches(["entry_offset"], 10)
+        return [(version, offset) for version, batch in batches for offset in batch.column(0).to_pylist()]
+
+    assert again.changes(0, 4).why == "the log was cleaned up"
+    assert again.changes(-1, 4).complete
+    assert sorted(found(0)) == sorted(found(-1)) == [(2, 0), (2, 1), (3, 2), (4, 3)]
+    assert again.changes(2, 4).complete
+    assert found(2) == [(3, 2), (4, 3)]
+    assert again.dataset(2).to_table().num_rows == 2
+    with pytest.raises(VersionGone, match="its log was cleaned up"):
+        again.dataset(1)
+
+
+def test_another_operation_that_replaces_rows_brings_them(tmp_path: Path) -> None:
+    store = DeltaLake(str(tmp_path)).create(DEAD_LETTERS)
+    store.append(arrow_table(DEAD_LETTERS, [dead_letter_row(letter(1))]), {}, {})
+    table = DeltaTable(str(tmp_path / "dead_letters"))
+    table.update(predicate="entry_offset = 1", updates={"stage": "'curate'"})
+    found = store.changes(1, 2)
+    assert not found.complete
+    assert [batch.column(0).to_pylist() for _, batch in found.batches(["stage"], 10)] == [["curate"]]
+
+
+def test_a_file_that_a_purge_takes_meanwhile_is_a_lake_that_is_away(tmp_path: Path) -> None:
+    store = DeltaLake(str(tmp_path)).create(DEAD_LETTERS)
+    store.append(arrow_table(DEAD_LETTERS, [dead_letter_row(letter(1))]), {}, {})
+    found = store.changes(-1, 1)
+    store.purge(datetime.fromtimestamp(NOW_US / 1e6 + 5, UTC))
+    with pytest.raises(LakeUnavailable):
+        list(found.batches(["entry_offset"], 10))
+    assert list(store.changes(-1, store.version()).batches(["entry_offset"], 10)) == []
