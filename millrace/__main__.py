@@ -16,12 +16,15 @@ COMMANDS: Final = {
     "collector": "Role: take events over HTTP.",
     "worker": "Role: the agents redact, curate and overflow.",
     "sink": "Role: from Kafka into the lake.",
+    "trigger": "Role: decides when to fine-tune, and launches once; and what became of it.",
+    "trainer": "Role: fine-tune models on this machine, through OpenAI's fine-tuning API.",
     "stage": "One stage as a filter, NDJSON in and out.",
     "lake": "Tables and views, SQL over them, reconciliation, leak audit.",
+    "dataset": "Training sets: build, list, show, verify, erase.",
     "review": "Samples that wait for a person: list, approve, reject, edit.",
     "held": "Scores that came in bursts: list, let in.",
     "deadletter": "What could not be processed: list, show, send again, purge.",
-    "keys": "The collector's API keys, and the key pair for dead letters.",
+    "keys": "API keys of the collector and the trigger, and the key pair for dead letters.",
     "topics": "Create or check Kafka's topics.",
     "doctor": "What is configured, what answers, what is wrong, and the mend.",
 }
@@ -66,10 +69,17 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 1 done with complaints, 2 wrong use or setting, 3 a dependency is away."""
     from schemas.errors import SchemaError
     from streams.errors import SettingError, StreamError
+    from trainer_trigger.errors import DatabaseUnavailable, DatasetsAway, TriggerError
+    from trainer_trigger.launchers.errors import LauncherError, LauncherUnavailable
+    from trainer_trigger.ledger.errors import LedgerError, LedgerUnavailable
 
+    away = (DatabaseUnavailable, DatasetsAway, LauncherUnavailable, LedgerUnavailable)
     try:
         app()
-    except SettingError as exc:
+    except away as exc:
+        _say(exc)
+        sys.exit(3)
+    except (SettingError, TriggerError, LedgerError, LauncherError) as exc:
         _say(exc)
         sys.exit(2)
     except (StreamError, SchemaError) as exc:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, MetaData, RowMapping, Table, create_engine, event, text
+from sqlalchemy import DDL, Connection, Engine, MetaData, RowMapping, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
@@ -92,6 +92,35 @@ def add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) ->
     if rows:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def only_added_to(table: Table) -> None:
+    """See to it that the database refuses to change or delete rows of this table, whoever has the connection."""
+    name = table.name
+    refused = f"{name} is only added to"
+    for operation in ("UPDATE", "DELETE"):
+        _after_create(
+            table,
+            "sqlite",
+            f"CREATE TRIGGER {name}_no_{operation.lower()} BEFORE {operation} ON {name} "
+            f"BEGIN SELECT RAISE(ABORT, '{refused}'); END",
+        )
+    _after_create(
+        table,
+        "postgresql",
+        f"CREATE OR REPLACE FUNCTION {name}_kept() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{refused}'; END $$",
+    )
+    _after_create(
+        table,
+        "postgresql",
+        f"CREATE TRIGGER {name}_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON {name} EXECUTE FUNCTION {name}_kept()",
+    )
+
+
+def _after_create(table: Table, dialect: str, statement: str) -> None:
+    ddl = DDL(statement)  # type: ignore[no-untyped-call]
+    event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
 
 
 def _engine(url: str, *, memory: bool) -> Engine:

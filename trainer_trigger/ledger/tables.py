@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
-    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -18,9 +17,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
 )
 
+from trainer_trigger.database import only_added_to
 from trainer_trigger.ledger.records import TERMINAL, State
 
 metadata: Final = MetaData()
@@ -91,6 +90,8 @@ history: Final = Table(
     Column("note", Text, nullable=False),
 )
 
+only_added_to(history)
+
 events: Final = Table(
     "trigger_events",
     metadata,
@@ -108,28 +109,4 @@ points: Final = Table(
     Column("name", Text, primary_key=True),
     Column("step", BigInteger, primary_key=True),
     Column("value", Float, nullable=False),
-)
-
-
-def _after_history(dialect: str, *statements: str) -> None:
-    for each in statements:
-        ddl = DDL(each)  # type: ignore[no-untyped-call]
-        event.listen(history, "after_create", ddl.execute_if(dialect=dialect))
-
-
-# The history is only ever added to, whoever has the connection.
-_after_history(
-    "sqlite",
-    *(
-        f"CREATE TRIGGER trigger_history_no_{operation.lower()} BEFORE {operation} ON trigger_history "
-        "BEGIN SELECT RAISE(ABORT, 'the history is only added to'); END"
-        for operation in ("UPDATE", "DELETE")
-    ),
-)
-_after_history(
-    "postgresql",
-    "CREATE OR REPLACE FUNCTION trigger_history_kept() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'the history is only added to'; END $$",
-    "CREATE TRIGGER trigger_history_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON trigger_history "
-    "EXECUTE FUNCTION trigger_history_kept()",
 )
