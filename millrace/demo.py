@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from millrace.demo_training import train
 from millrace.made_up import MAX_TEXT_CHARS, events
 from millrace.run import print_json, print_result, report_bad_lines, showing
 from schemas.intake import event_to_json
@@ -39,15 +40,19 @@ QUESTIONS = (
 
 def demo(
     interactions: Annotated[int, typer.Option(min=10, help="How many interactions to make up.")] = 1_000,
-    lake: Annotated[str, typer.Option(help="Folder of the tables; default a new temporary one.")] = "",
-    json: Annotated[bool, typer.Option("--json", help="Only the balance, as one JSON object.")] = False,
+    home: Annotated[str, typer.Option(help="Folder of all that is made; default a new temporary one.")] = "",
+    light: Annotated[bool, typer.Option("--light", help="End where the training would begin: no PyTorch.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Only the balance, as one JSON object; no training.")] = False,
 ) -> None:
     """Make up interactions and feedback, carry them through the real agents and sink, and ask the lake three questions.
 
-    Needs nothing but this package: the broker is embedded, the state a file, the lake a folder.
+    Then the trigger decides, a training set is made, and our own trainer trains a tiny model on it. Needs nothing but
+    this package, and PyTorch for the training: the broker is embedded, the state a file, the lake a folder.
     """
     logs.configure("ERROR")
-    lake = lake or tempfile.mkdtemp(prefix="millrace-demo-")
+    place = Path(home or tempfile.mkdtemp(prefix="millrace-demo-")).resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    lake = str(place / "lake")
     settings = msgspec.structs.replace(load(environ={}), lake=lake, max_text_chars=MAX_TEXT_CHARS)
     console = Console(highlight=False, quiet=json)
     console.print(f"{interactions:,} made-up interactions and their feedback → {lake}\n", soft_wrap=True)
@@ -64,7 +69,8 @@ def demo(
             _ask(console, lake, question, query)
         ask = f'{sys.argv[0]} lake sql --lake {lake} "select instruction, output, score from samples_current limit 5"'
         console.print(f"\nAsk your own:\n  {ask}", soft_wrap=True)
-    if not result.balance.adds_up:
+    trained = json or train(console, settings, place, light)
+    if not (result.balance.adds_up and trained):
         raise typer.Exit(1)
 
 
