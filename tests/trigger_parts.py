@@ -68,6 +68,7 @@ class FakeWatch:
         self.version, self.grows = 0, True
         self.away = False
         self.drift_error: Exception | None = None
+        self.checked = 0
         self.told: list[tuple[str, Versions, str]] = []
         self.drifted = DriftState(kind="steady", reason="nothing moved", window_rows=0, needed=300, reference_rows=900)
         self.scores = Production(300, 0.9)
@@ -84,7 +85,8 @@ class FakeWatch:
     def production(self, name: str, target: Target, clusters: int) -> Production:
         return self.scores
 
-    def drift(self, name: str, target: Target, rule: targets.Drift) -> DriftState:
+    def drift(self, name: str, target: Target, rule: targets.Drift, *, checks: bool = True) -> DriftState:
+        self.checked += checks
         if self.drift_error is not None:
             raise self.drift_error
         return self.drifted

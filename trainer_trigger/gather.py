@@ -49,8 +49,10 @@ def gather(
     watch: Watching,
     launcher_problem: Callable[[Target], str],
     now_ms: int,
+    *,
+    checks: bool,
 ) -> Gathered:
-    """`versions` are those that the watch has just read; None where it did not look."""
+    """`versions` are those that the watch has just read; None where it could not. `checks`: drift's next window."""
     state = controls.state(name)
     clusters = watch.count(name, target)
     rules = list(leaves(target.policy))
@@ -61,7 +63,11 @@ def gather(
         last_run_ms=next((each.created_ms for each in launches if _counts(each)), None),
         fresh=clusters.fresh,
         total=clusters.total,
-        drift={each.drift: _drift(watch, name, target, each.drift) for each in rules if each.drift is not None},
+        drift={
+            each.drift: _drift(watch, name, target, each.drift, checks=checks)
+            for each in rules
+            if each.drift is not None
+        },
         production={
             each.performance: watch.production(name, target, each.performance.samples)
             for each in rules
@@ -86,10 +92,10 @@ def gather(
     return Gathered(facts=facts, standing=standing, launches=launches)
 
 
-def _drift(watch: Watching, name: str, target: Target, rule: Drift) -> DriftState:
+def _drift(watch: Watching, name: str, target: Target, rule: Drift, *, checks: bool) -> DriftState:
     """A check that fails is said, and leaves the other policies alone."""
     try:
-        return watch.drift(name, target, rule)
+        return watch.drift(name, target, rule, checks=checks)
     except (DriftError, LakeUnavailable) as exc:
         return DriftState(kind="not enough data", reason=str(exc), window_rows=0, needed=rule.rows, reference_rows=0)
 

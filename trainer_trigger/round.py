@@ -72,8 +72,8 @@ class Round:
             self._carry_out(lease, name, target, outcome, versions)
         self._controls.looked(lease, problem)
 
-    def look(self, name: str, target: Target, versions: Versions | None) -> tuple[Gathered, Verdict]:
-        """What would be decided now; writes nothing of its own."""
+    def look(self, name: str, target: Target, versions: Versions | None, *, checks: bool) -> tuple[Gathered, Verdict]:
+        """What would be decided now; writes nothing of its own, but where it `checks` a window of drift."""
         gathered = gather(
             name,
             target,
@@ -83,6 +83,7 @@ class Round:
             self._watch,
             self._launcher_problem,
             self._clock(),
+            checks=checks,
         )
         finding = evaluate(target.policy, gathered.facts)
         return gathered, decide(target, finding, gathered.facts, gathered.standing)
@@ -105,7 +106,7 @@ class Round:
             return f"the lake does not answer, it is asked again: {exc}", None
 
     def _decide(self, lease: Lease, name: str, target: Target, versions: Versions) -> Outcome:
-        gathered, verdict = self.look(name, target, versions)
+        gathered, verdict = self.look(name, target, versions, checks=True)
         since_ms = self._controls.holding(lease, target.hash, verdict.finding.holds)
         standing = msgspec.structs.replace(gathered.standing, holds_since_ms=since_ms)
         facts = gathered.facts

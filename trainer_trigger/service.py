@@ -143,13 +143,13 @@ class Trigger:
         return showing.target(name, self._known(name), self._ledger, self._controls, self._watch, self._clock())
 
     def explain(self, name: str) -> Explanation:
-        """Why it would train now, or would not. No decision is recorded. Raises UnknownTargetError.
+        """Why it would train now, or would not. No decision is recorded, no drift checked. Raises UnknownTargetError.
 
         What is new in the lake is read first; where it does not answer, that is said, and what was read before counts.
         """
         target = self._known(name)
         problem, versions = self._round.catch_up(name, target)
-        gathered, verdict = self._round.look(name, target, versions)
+        gathered, verdict = self._round.look(name, target, versions, checks=False)
         state, waiting = self._controls.state(name), self._controls.open(name)
         problem = problem or state.problem
         shown = None if waiting is None else showing.decision(waiting, self._ledger)

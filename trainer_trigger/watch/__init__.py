@@ -68,8 +68,11 @@ class Watching(Protocol):
         """Of at most so many clusters, as of the last `catch_up`."""
         ...
 
-    def drift(self, name: str, target: Target, rule: targets.Drift) -> DriftState:
-        """Check one window if a whole one waits, and say how things stand. Raises LakeUnavailable, DriftError."""
+    def drift(self, name: str, target: Target, rule: targets.Drift, *, checks: bool = True) -> DriftState:
+        """Check one window if a whole one waits, and say how things stand; without `checks` only say it.
+
+        A window is checked once. Raises LakeUnavailable, DriftError.
+        """
         ...
 
     def trained(self, name: str, versions: Versions, dataset_hash: str) -> None:

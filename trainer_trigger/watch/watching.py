@@ -91,10 +91,10 @@ class Watch:
         scores = [] if state is None else self._index.scores(state, clusters)
         return Production(len(scores), sum(scores) / len(scores) if scores else None)
 
-    def drift(self, name: str, target: Target, rule: targets.Drift) -> DriftState:
+    def drift(self, name: str, target: Target, rule: targets.Drift, *, checks: bool = True) -> DriftState:
         """See `Watching`."""
         with self._one_at_a_time:
-            return self._windows.check(name, rule)
+            return self._windows.check(name, rule, checks=checks)
 
     def trained(self, name: str, versions: Versions, dataset_hash: str) -> None:
         """See `Watching`."""

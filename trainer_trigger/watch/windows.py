@@ -92,7 +92,7 @@ class Windows:
         self._snapshots = snapshots
         self._prepared: dict[tuple[str, str | None], tuple[str, drift.Prepared]] = {}
 
-    def check(self, name: str, rule: targets.Drift) -> DriftState:
+    def check(self, name: str, rule: targets.Drift, *, checks: bool = True) -> DriftState:
         """See `Watching.drift`.
 
         1 the reference → 2 the place of the last window; another reference begins after its training set → 3 a whole
@@ -117,7 +117,7 @@ class Windows:
                 reason = f"the last training set has {reference.row_count} rows, {least - reference.row_count} fewer "
                 return _not_yet(rule, f"{reason}than the {least} that are needed", reference.row_count)
             waiting = self._index.count_waiting(state, seen, cluster)
-            if waiting < rule.rows:
+            if waiting < rule.rows or not checks:
                 return _standing(last, rule, waiting, reference.row_count)
             window = self._window(state, seen, cluster, rule.rows)
             if len(window.clusters) < rule.rows:
@@ -235,11 +235,12 @@ class Windows:
 
 
 def _standing(checked: Checked | None, rule: targets.Drift, waiting: int, reference_rows: int) -> DriftState:
-    missing = f"the window has {waiting} clusters, {rule.rows - waiting} fewer than the {rule.rows} that are needed"
     if checked is None:
+        lacking = rule.rows - waiting
+        missing = f"the window has {waiting} clusters, {lacking} fewer than the {rule.rows} that are needed"
         return DriftState(
             kind="not enough data",
-            reason=missing,
+            reason=missing if lacking > 0 else "a whole window waits for its check",
             window_rows=waiting,
             needed=rule.rows,
             reference_rows=reference_rows,

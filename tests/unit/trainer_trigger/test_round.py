@@ -399,6 +399,15 @@ def test_a_launcher_that_cannot_work_stops_before_a_dataset_is_built() -> None:
     assert "but OPENAI_API_KEY is not set" in stand.trigger.explain("chat").words
 
 
+def test_explain_checks_no_window_of_drift_and_a_round_does() -> None:
+    either = Policy(any=(Policy(drift=targets.Drift()), Policy(volume=targets.Volume(samples=1_000))))
+    stand = Stand(chat=target(policy=either))
+    stand.trigger.explain("chat")
+    assert stand.watch.checked == 0
+    stand.ticks(1)
+    assert stand.watch.checked == 1
+
+
 def test_explain_looks_at_the_lake_and_records_no_decision() -> None:
     stand = Stand()
     stand.ticks(4)

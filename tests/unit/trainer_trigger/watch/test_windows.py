@@ -100,6 +100,12 @@ def test_what_moves_in_two_windows_running_is_drift_and_each_sample_is_in_one_wi
     assert "299 clusters, 1 fewer than the 300" in state.reason
     commit(lake, samples(rows("w2", 401, topics=MOVED), 2_000))
     one.catch_up("chat", target())
+    asked = one.drift("chat", target(), RULE, checks=False)
+    assert (asked.kind, asked.window_rows, asked.reason) == (
+        "not enough data",
+        700,
+        "a whole window waits for its check",
+    )
     first = one.drift("chat", target(), RULE)
     assert (first.kind, first.window_rows, first.reference_rows) == ("suspected", 400, 600)
     assert "text" in first.features
