@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from trainer_trigger import targets as targets_file
 from trainer_trigger.datasets import Request, Store, assess, at, build, erase, erase_withdrawn, every, find, verify
 from trainer_trigger.datasets.published import encoded, folder_of
 from trainer_trigger.errors import DatasetsAway, NoDatasetError
+from trainer_trigger.wiring import launches_by_dataset, reports_of
 
 app = typer.Typer(
     name="dataset",
@@ -130,22 +132,32 @@ def erase_(
     """Delete every training set that holds one of these, and tell which; a manifest is left that says so.
 
     Persons and samples that are named here are never trained on again; with --from-lake the lake goes on deciding.
+    The manifest names the models that saw the set, as MILLRACE_DATABASE_URL knows them. Drift reports go too: they hold
+    excerpts.
     """
     settings = load()
     settings.require("hash_key")
     if not (person or sample or from_lake):
         raise SettingError("--person, --sample, --from-lake", "", "say who is to be erased")
-    store, key, now_ms = at(datasets or settings.datasets), settings.hash_key, time.time_ns() // 1_000_000
+    place, key, now_ms = datasets or settings.datasets, settings.hash_key, time.time_ns() // 1_000_000
+    store = at(place)
     with _told():
+        models = launches_by_dataset(settings)
         reports = []
+
+        def saw(dataset_hash: str) -> Sequence[str]:
+            return models.get(dataset_hash, [])
+
         if from_lake:
-            reports.append(erase_withdrawn(store, existing_lake(lake), key=key, why=why, at_ms=now_ms))
+            reports.append(erase_withdrawn(store, existing_lake(lake), key=key, why=why, at_ms=now_ms, saw=saw))
         if person or sample:
             persons = [_person(each) for each in person or []]
-            reports.append(erase(store, persons=persons, samples=sample or [], key=key, why=why, at_ms=now_ms))
+            reports.append(erase(store, persons=persons, samples=sample or [], key=key, why=why, at_ms=now_ms, saw=saw))
+        shutil.rmtree(reports_of(place), ignore_errors=True)
     erased = [manifest for report in reports for manifest in report.erased]
     for manifest in erased:
-        typer.echo(f"{manifest.target} {manifest.dataset_hash}")
+        seen_by = ", ".join(manifest.erased.models) if manifest.erased is not None else ""
+        typer.echo(f"{manifest.target} {manifest.dataset_hash}{f' seen by {seen_by}' if seen_by else ''}")
     typer.echo(f"{len(erased):,} training sets were erased", err=True)
 
 

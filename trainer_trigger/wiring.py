@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,8 @@ from trainer_trigger.tracking import Reporter
 from trainer_trigger.tracking.sql import Reports
 from trainer_trigger.watch.watching import Watch
 
+SQLITE: Final = "sqlite:///"
+ALL_LAUNCHES: Final = 1_000_000
 REPORTS: Final = "drift-reports"
 """Folder of the drift checks' reports, beside the datasets where these are in a folder."""
 
@@ -63,7 +66,7 @@ def open_trigger(settings: Settings, timing: Timing = Timing(), *, builds: bool 
         configured,
         ledger,
         controls,
-        Watch(database, settings.lake, _reports(settings.datasets), lambda name: _snapshot(ledger, made, name)),
+        Watch(database, settings.lake, reports_of(settings.datasets), lambda name: _snapshot(ledger, made, name)),
         made,
         launcher,
         f"{socket.gethostname()}/{os.getpid()}",
@@ -74,6 +77,22 @@ def open_trigger(settings: Settings, timing: Timing = Timing(), *, builds: bool 
     return Opened(trigger, database, ledger, Reporter(Reports(database), ledger, controls, trackers))
 
 
+def launches_by_dataset(settings: Settings) -> dict[str, list[str]]:
+    """Dataset hash → the models made of it, or the launch where none came of it; nothing where there is no ledger yet.
+
+    Raises LedgerUnavailable.
+    """
+    url = settings.database_url
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        return {}
+    found: dict[str, list[str]] = {}
+    with closing(SqlLedger(url)) as ledger:
+        for launch in ledger.launches(limit=ALL_LAUNCHES):
+            if launch.job_id is not None:
+                found.setdefault(launch.intent.dataset_hash, []).append(launch.model or launch.key)
+    return found
+
+
 def _snapshot(ledger: Ledger, made: LakeDatasets, name: str) -> Sequence[Row] | None:
     """The rows of the last training set that was trained on."""
     for launch in ledger.launches(name, limit=LAUNCHES):
@@ -82,7 +101,8 @@ def _snapshot(ledger: Ledger, made: LakeDatasets, name: str) -> Sequence[Row] | 
     return None
 
 
-def _reports(datasets_at: str) -> str:
+def reports_of(datasets_at: str) -> str:
+    """Where the drift checks' reports lie; they hold excerpts of samples."""
     return REPORTS if "://" in datasets_at else str(Path(datasets_at) / REPORTS)
 
 

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from millrace.dataset import app
 from streams.errors import SettingError
 from tests.training_sets import KEY, answers, commit, withdraw
+from trainer_trigger.ledger import Change, Intent, State
+from trainer_trigger.ledger.sql import SqlLedger
 
 TARGETS = """
 version: 1
@@ -73,6 +75,34 @@ def test_a_set_is_built_listed_shown_verified_and_erased(place: Path) -> None:
     after = json.loads(run("build", "chat")[0])
     assert after["excluded"]["withdrawn"] == 2
     assert after["erased"] is None
+
+
+def test_an_erased_sets_manifest_names_the_models_that_saw_it_and_drift_reports_go_too(place: Path) -> None:
+    manifest = json.loads(run("build", "chat")[0])
+    report = place / "datasets" / "drift-reports" / "chat" / "one" / "report.txt"
+    report.parent.mkdir(parents=True)
+    report.write_text("an excerpt")
+    ledger = SqlLedger("sqlite:///millrace-trigger.sqlite")
+    lease = ledger.acquire("chat", "one", 60_000)
+    assert lease is not None
+    launch = ledger.intend(
+        lease,
+        Intent(
+            decision_id="d1",
+            target="chat",
+            table_version=1,
+            dataset_hash=manifest["dataset_hash"],
+            configuration_hash="c",
+        ),
+    )
+    launch = ledger.move(lease, launch, State.LAUNCHING)
+    launch = ledger.move(lease, launch, State.LAUNCHED, change=Change(job_id="job-1"))
+    ledger.move(lease, launch, State.SUCCEEDED, change=Change(model="ft:chat:1"))
+    ledger.close()
+    withdraw(place / "lake", "user-s0003")
+    assert run("erase", "--from-lake")[0] == f"chat {manifest['dataset_hash']} seen by ft:chat:1\n"
+    assert json.loads(run("show", "chat", manifest["dataset_hash"])[0])["erased"]["models"] == ["ft:chat:1"]
+    assert not report.exists()
 
 
 def test_there_is_no_set_and_the_reason_is_said(place: Path) -> None:
