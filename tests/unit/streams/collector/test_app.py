@@ -282,6 +282,7 @@ def test_the_decompressed_limit_holds_for_all_members_together(make_collector: M
 @pytest.mark.parametrize(
     "body",
     [gzip.compress(json.dumps(THUMB).encode())[:-5], b"", b"not gzip", gzip.compress(b"{}") + b"garbage"],
+    ids=["cut off", "empty", "other bytes", "more after it"],
 )
 def test_truncated_or_corrupt_gzip_is_400(collector: Collector, body: bytes) -> None:
     response = collector.http.post("/v1/events", content=body, headers={"Content-Encoding": "gzip"})
