@@ -18,6 +18,7 @@ from trainer_trigger.wiring import Opened, open_trigger
 
 LOGGER: Final = logging.getLogger("millrace.trigger")
 AWAY: Final = "the database does not answer"
+FAILED: Final = "the last round failed; the log says why"
 
 
 def serve(settings: Settings) -> None:
@@ -62,6 +63,9 @@ def _loop(opened: Opened, settings: Settings, health: Health, stop: threading.Ev
             health.ready()
         except (DatabaseUnavailable, LedgerUnavailable):
             _say_away(health)
+        except Exception:  # whatever it is, the next round may go well; only a signal ends the role
+            health.not_ready(FAILED)
+            LOGGER.exception(FAILED)
         stop.wait(settings.trigger_every_s)
 
 

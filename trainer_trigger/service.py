@@ -26,7 +26,7 @@ from trainer_trigger.errors import (
     UnknownTargetError,
 )
 from trainer_trigger.gather import LAUNCHES
-from trainer_trigger.launchers import Launcher, Scheduler, Timing
+from trainer_trigger.launchers import Launcher, Scheduler, Timing, cancelling
 from trainer_trigger.ledger import TERMINAL, Lease, Ledger, State
 from trainer_trigger.ledger.errors import FencedError, LedgerUnavailable, UnknownLaunchError
 from trainer_trigger.ledger.keeping import kept
@@ -41,8 +41,8 @@ from trainer_trigger.watch import Watching
 LOGGER: Final = logging.getLogger(__name__)
 KIND: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 MAX_REASON_CHARS: Final = 2_000
-BEFORE_CALLS: Final = frozenset({State.INTENDED, State.UNKNOWN, State.BLOCKED})
-"""A person's word alone cancels these; beyond, the provider has to be asked."""
+POLLED: Final = frozenset({State.LAUNCHED, State.RUNNING})
+"""The provider is asked to cancel these, and the scheduler sees what it makes of it."""
 
 
 class Trigger:
@@ -70,7 +70,6 @@ class Trigger:
         self._ledger = ledger
         self._controls = controls
         self._watch = watch
-        self._launcher_of = launcher_of
         self._who = who
         self._timing = timing
         self._clock = ledger.now_ms if clock is None else clock
@@ -296,7 +295,8 @@ class Trigger:
     def cancel(self, job_id: str, who: str) -> JobView:
         """Withdraw what waits, refuse what is decided, cancel what is launched.
 
-        Raises UnknownJobIdError, NotWaitingError where it is over or just being created, LauncherError.
+        A job that is lost or blocked is looked for and cancelled first. Raises UnknownJobIdError, LauncherError,
+        NotWaitingError where it is over, just being created or worked on.
         """
         job = self.job(job_id)
         if job.state == "queued":
@@ -305,16 +305,27 @@ class Trigger:
             self.refuse(job.id, who, "cancelled")
         elif job.key is None or job.state in TERMINAL or job.state in {Stage.REFUSED, "withdrawn"}:
             raise NotWaitingError(f"job {job_id} is over: {job.state}")
-        elif job.state in BEFORE_CALLS:
-            self._ledger.resolve(job.key, who, State.CANCELLED, "cancelled")
-        elif job.job_id is None:
-            raise NotWaitingError(f"job {job_id} is being created right now; try again in a moment")
+        elif job.state in POLLED and job.job_id is not None:
+            self._scheduler.launcher(job.target).cancel(job.job_id)
         else:
-            self._launcher_of(job.target).cancel(job.job_id)
+            self._end(job.key, job.target, who)
         return self.job(job.id)
 
+    def _end(self, key: str, name: str, who: str) -> None:
+        lease = self._ledger.acquire(name, who, self._lease_ms)
+        if lease is None:
+            raise NotWaitingError(f"launch {key} is being worked on right now; try again in a moment")
+        try:
+            with kept(self._ledger, lease, self._lease_ms):
+                cancelling.cancel(self._ledger, lease, key, self._scheduler)
+        finally:
+            self._ledger.release(lease)
+
     def resolve(self, job_id: str, who: str, after: State, note: str, provider_job: str | None = None) -> JobView:
-        """A person's word on a blocked launch; see `Ledger.resolve`. Raises UnknownJobIdError, TransitionError."""
+        """A person's word on a blocked launch; see `Ledger.resolve`. Calls no provider.
+
+        Raises UnknownJobIdError, NotWaitingError, TransitionError.
+        """
         job = self.job(job_id)
         if job.key is None:
             raise NotWaitingError(f"job {job_id} is {job.state}: it has no launch yet")

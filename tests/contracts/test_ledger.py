@@ -172,6 +172,7 @@ def test_a_person_decides_only_what_is_blocked_or_not_created(before: State, aft
     allowed = {
         State.BLOCKED: {State.LAUNCHED, State.INTENDED, State.CANCELLED},
         State.INTENDED: {State.CANCELLED},
+        State.LAUNCHING: {State.CANCELLED},
         State.UNKNOWN: {State.CANCELLED},
     }
     job = "job" if after == State.LAUNCHED else None
@@ -183,6 +184,40 @@ def test_a_person_decides_only_what_is_blocked_or_not_created(before: State, aft
         with pytest.raises(TransitionError):
             ledger.resolve(launch.key, "ann", after, "seen", job)
     ledger.close()
+
+
+def test_a_person_ends_a_launch_that_is_being_made_only_before_its_files_are_recorded(ledger: SqlLedger) -> None:
+    lease = held(ledger)
+    launch = brought(ledger, lease, State.LAUNCHING)
+    launch = ledger.move(lease, launch, State.LAUNCHING, "", Change(files=("f",)))
+    with pytest.raises(TransitionError, match="just be created"):
+        ledger.resolve(launch.key, "ann", State.CANCELLED, "")
+    launch = ledger.move(lease, launch, State.INTENDED, "", Change(files=()))
+    seen = ledger.move(lease, launch, State.LAUNCHING)
+    assert ledger.resolve(launch.key, "ann", State.CANCELLED, "").settled_cents == 0
+    with pytest.raises(TransitionError):
+        ledger.move(lease, seen, State.LAUNCHING, "", Change(files=("f",)))
+
+
+def test_what_a_person_cancels_by_a_word_costs_what_was_reserved_where_a_job_may_be(ledger: SqlLedger) -> None:
+    lease = held(ledger)
+    for number, state in enumerate([State.UNKNOWN, State.BLOCKED]):
+        launch = ledger.intend(lease, intent(f"d{number}", generation=number, cost_cents=7))
+        for each in WAYS[state]:
+            launch = ledger.move(lease, launch, each)
+        assert ledger.resolve(launch.key, "ann", State.CANCELLED, "").settled_cents == 7
+    launch = ledger.intend(lease, intent("d9", generation=9, cost_cents=7))
+    assert ledger.resolve(launch.key, "ann", State.CANCELLED, "").settled_cents == 0
+
+
+def test_a_provider_s_words_are_kept_without_what_no_database_takes(ledger: SqlLedger) -> None:
+    lease = held(ledger)
+    launch = brought(ledger, lease, State.LAUNCHED)
+    ledger.progress(lease, launch.key, [Event("a\0", 1, "in\0fo", "50\0% \ud800")], [Point(1, "lo\0ss", 1.0)])
+    done = ledger.move(lease, launch, State.SUCCEEDED, "no\0te", Change(model="ft:\0m"))
+    assert ledger.events(launch.key) == [Event("a", 1, "info", "50% ?")]
+    assert ledger.curve(launch.key, "loss") == [Point(1, "loss", 1.0)]
+    assert (done.note, done.model, ledger.history(launch.key)[-1].note) == ("note", "ft:m", "note")
 
 
 def test_a_launched_job_has_an_id(ledger: SqlLedger) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 
 from schemas.targets import OpenAI, Target
 from trainer_trigger.launchers.errors import LauncherUnavailable
-from trainer_trigger.launchers.port import Launcher
+from trainer_trigger.launchers.port import Launcher, place
 
 NO_KEY: Final = "none"
 """Sent to a trainer of ours that asks for no key: the client insists on one."""
@@ -41,9 +41,31 @@ def launcher_of(target: Target, environ: Mapping[str, str], opened: Callable[[st
 def problem(target: Target, environ: Mapping[str, str]) -> str:
     """What keeps the launcher from working, in words; empty if nothing does."""
     choice = target.launcher.openai
-    if choice is None or environ.get(choice.api_key_env) or _keyless(choice):
+    if choice is None:
         return ""
+    wrong = _wrong_url(choice.base_url)
+    if wrong or environ.get(choice.api_key_env) or _keyless(choice):
+        return wrong
     return f"the environment variable {choice.api_key_env} is not set: the key of {choice.base_url}"
+
+
+def identity_of(target: Target) -> str:
+    """The `identity` of the launcher that `launcher_of` makes, without making it."""
+    choice = target.launcher.openai
+    if choice is not None:
+        return place(choice.provider, choice.base_url)
+    assert target.launcher.command is not None, "a launcher is exactly one of these"
+    return place("command", str(Path(target.launcher.command.runs)))
+
+
+def _wrong_url(said: str) -> str:
+    import httpx2  # its client raises at what only it takes for wrong
+
+    try:
+        httpx2.URL(said)
+    except httpx2.InvalidURL as exc:
+        return f"launcher.openai.base_url {said!r} is none: {exc}"
+    return ""
 
 
 def _keyless(choice: OpenAI) -> bool:

@@ -24,14 +24,14 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from trainer_trigger.launchers.errors import LauncherUnavailable, LaunchRefusedError, UnknownJobError
-from trainer_trigger.launchers.port import JobState, LaunchRequest, Progress
+from trainer_trigger.launchers.port import JobState, LaunchRequest, Progress, finite, is_step, place
 from trainer_trigger.ledger import Event, Point
 
 SUPERVISE: Final = "trainer_trigger.launchers.supervise"
@@ -48,6 +48,10 @@ class CommandLauncher:
         self._command = list(command)
         self._runs = runs
 
+    @property
+    def identity(self) -> str:
+        return place("command", str(self._runs))
+
     def check(self, request: LaunchRequest) -> None:
         for field, file in (("train_file", request.train_file), ("validation_file", request.validation_file)):
             if file is not None and not file.examples:
@@ -59,15 +63,13 @@ class CommandLauncher:
 
     def create(self, request: LaunchRequest, key: str, files: Sequence[str]) -> str:
         folder = self._runs / key
-        try:
+        with _reachable(folder):
             folder.mkdir(parents=True, exist_ok=True)
             manifest = folder / "manifest.json"
             if not manifest.exists():
                 write_whole(manifest, msgspec.json.encode({"key": key, "request": request}))
             if not (folder / "started").exists():
                 self._supervise(folder)
-        except OSError as exc:
-            raise LauncherUnavailable(f"{folder}: {exc}") from exc
         return key
 
     def _supervise(self, folder: Path) -> None:
@@ -84,14 +86,18 @@ class CommandLauncher:
         supervisor.wait()
 
     def find(self, key: str) -> list[str]:
-        return [key] if (self._runs / key / "started").exists() else []
+        with _reachable(self._runs / key):
+            return [key] if _is_there(self._runs / key / "started") else []
 
     def revoke(self, files: Sequence[str]) -> None:
         """Nothing: a late create with the same key finds the run that is there."""
 
     def progress(self, job_id: str) -> Progress:
-        folder = self._runs / job_id
-        if not (folder / "started").exists():
+        with _reachable(self._runs / job_id):
+            return self._progress(self._runs / job_id)
+
+    def _progress(self, folder: Path) -> Progress:
+        if not _is_there(folder / "started"):
             raise UnknownJobError(f"{folder} has no run")
         ended = not _held(folder / "lock")  # before the result is read: it is written while the lock is held
         result = folder / "result.json"
@@ -108,9 +114,27 @@ class CommandLauncher:
 
     def cancel(self, job_id: str) -> None:
         folder = self._runs / job_id
-        if not (folder / "started").exists():
-            raise UnknownJobError(f"{folder} has no run")
-        (folder / CANCELLED).touch()  # the supervisor looks for it
+        with _reachable(folder):
+            if not _is_there(folder / "started"):
+                raise UnknownJobError(f"{folder} has no run")
+            (folder / CANCELLED).touch()  # the supervisor looks for it
+
+
+@contextlib.contextmanager
+def _reachable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise LauncherUnavailable(f"{folder}: {exc}") from exc
+
+
+def _is_there(path: Path) -> bool:
+    """Unlike `exists`, raises OSError where nobody can tell."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -133,7 +157,10 @@ def _held(lock: Path) -> bool:
 
 
 def _told(path: Path) -> tuple[tuple[Event, ...], tuple[Point, ...], str | None]:
-    """The whole lines that the command has written. What is no JSON object is a message as it stands."""
+    """The whole lines that the command has written. What is no JSON object is a message as it stands.
+
+    So is a line with a number that no curve can hold, such as NaN.
+    """
     events: list[Event] = []
     points: list[Point] = []
     model = None
@@ -149,8 +176,10 @@ def _told(path: Path) -> tuple[tuple[Event, ...], tuple[Point, ...], str | None]
             model = said["model"]
         if "message" in said:
             events.append(Event(f"{number:09}", number, str(said.get("level", "info")), str(said["message"])))
-        step = said.get("step")
-        if isinstance(step, int):
-            curves = {name: value for name, value in said.items() if name != "step" and isinstance(value, (int, float))}
-            points.extend(Point(step, name, float(value)) for name, value in curves.items())
+        step = said.pop("step", None)
+        numbers = {name: finite(value) for name, value in said.items() if type(value) in (int, float)}
+        if is_step(step):
+            points.extend(Point(step, name, value) for name, value in numbers.items() if value is not None)
+        if step is not None and (None in numbers.values() or not is_step(step)):
+            events.append(Event(f"{number:09}.line", number, "warn", line))
     return tuple(events), tuple(points), model

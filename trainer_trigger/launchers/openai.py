@@ -20,7 +20,7 @@ from trainer_trigger.launchers.errors import (
     LaunchStateUnknownError,
     UnknownJobError,
 )
-from trainer_trigger.launchers.port import DataFile, JobState, LaunchRequest, Progress
+from trainer_trigger.launchers.port import DataFile, JobState, LaunchRequest, Progress, finite, is_step, place
 from trainer_trigger.launchers.providers import Provider, check, hyperparameters
 from trainer_trigger.ledger import Event, Point
 
@@ -28,9 +28,12 @@ LAUNCH_KEY: Final = "millrace_launch"
 """The metadata field by which a job is found again."""
 
 PAGE: Final = 100
+MAX_S: Final = 1e12
+"""Epoch seconds; more is no time."""
+
 CHUNK_BYTES: Final = 1024 * 1024
-BAD_FILE: Final = frozenset({400, 413, 415, 422})
-"""Answers to an upload that another try does not change."""
+CLEAR_NO: Final = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
+"""Answers that another try does not change: a bad file, a wrong key, a wrong path."""
 CURVES: Final = frozenset({"train_loss", "valid_loss", "full_valid_loss", "train_mean_token_accuracy"})
 NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 UNREADABLE: Final = (ValueError, AttributeError, TypeError)
@@ -84,17 +87,23 @@ class OpenAILauncher:
                 timeout=settings.timeout_s,
             )
 
+    @property
+    def identity(self) -> str:
+        return place(self._settings.provider, self._settings.base_url)
+
     def check(self, request: LaunchRequest) -> None:
         check(request, self._settings.provider)
 
     def upload(self, request: LaunchRequest, key: str, attempt: int) -> tuple[str, ...]:
         files = [each for each in (request.train_file, request.validation_file) if each is not None]
         names = [f"{each.sha256}-{key}-{attempt}.jsonl" for each in files]
-        with _repeatable():
+        with _repeatable(refuses=True):
             listed = self._client.files.list(purpose="fine-tune", limit=PAGE, timeout=self._settings.timeout_s)
             known = {each.filename: each.id for each in listed if each.filename in names}
         try:
             return tuple(known.get(name) or self._send(file, name) for file, name in zip(files, names, strict=True))
+        except FileNotFoundError as exc:
+            raise LaunchRefusedError(f"the dataset is gone: {exc}") from exc
         except OSError as exc:
             raise LauncherUnavailable(f"the dataset cannot be read: {exc}") from exc
 
@@ -106,16 +115,9 @@ class OpenAILauncher:
             if digest.hexdigest() != file.sha256:
                 raise LaunchRefusedError(f"{file.place} has changed: its SHA-256 is {digest.hexdigest()}")
             data.seek(0)
-            with _repeatable():
+            with _repeatable(refuses=True):
                 timeout_s = self._settings.upload_timeout_s
-                try:
-                    return _text(
-                        self._client.files.create(file=(name, data), purpose="fine-tune", timeout=timeout_s).id
-                    )
-                except openai.APIStatusError as exc:
-                    if exc.status_code in BAD_FILE:
-                        raise LaunchRefusedError(_words(exc), exc.param) from exc
-                    raise
+                return _text(self._client.files.create(file=(name, data), purpose="fine-tune", timeout=timeout_s).id)
 
     def create(self, request: LaunchRequest, key: str, files: Sequence[str]) -> str:
         training = request.training
@@ -156,17 +158,17 @@ class OpenAILauncher:
         with _repeatable(job_id):
             job = self._client.fine_tuning.jobs.retrieve(job_id)
             told = list(self._client.fine_tuning.jobs.list_events(job_id, limit=PAGE))
-        failure = job.error.message if job.error is not None else None
-        return Progress(
-            state=JobState(job.status) if job.status in set(JobState) else JobState.RUNNING,
-            model=job.fine_tuned_model,
-            message=failure or ("" if job.status in set(JobState) else f"the provider says {job.status}"),
-            events=tuple(Event(each.id, each.created_at * 1000, each.level, each.message) for each in told),
-            points=tuple(point for each in told for point in _points(each)),
-        )
+            failure = job.error.message if job.error is not None else None
+            return Progress(
+                state=JobState(job.status) if job.status in set(JobState) else JobState.RUNNING,
+                model=job.fine_tuned_model,
+                message=failure or ("" if job.status in set(JobState) else f"the provider says {job.status}"),
+                events=tuple(_event(each) for each in told),
+                points=tuple(point for each in told for point in _points(each)),
+            )
 
     def cancel(self, job_id: str) -> None:
-        with _repeatable(job_id):
+        with _repeatable(job_id, refuses=True):
             self._client.fine_tuning.jobs.cancel(job_id)
 
     def close(self) -> None:
@@ -175,14 +177,16 @@ class OpenAILauncher:
 
 
 @contextmanager
-def _repeatable(job_id: str | None = None) -> Iterator[None]:
-    """Around calls that may be repeated as they are."""
+def _repeatable(job_id: str | None = None, *, refuses: bool = False) -> Iterator[None]:
+    """Around calls that may be repeated as they are. Where it `refuses`, no job hangs on them: a no is a no."""
     try:
         yield
-    except openai.NotFoundError as exc:
-        if job_id is None:
-            raise LauncherUnavailable(_words(exc)) from exc
-        raise UnknownJobError(f"the provider does not know job {job_id}") from exc
+    except openai.APIStatusError as exc:
+        if job_id is not None and exc.status_code == 404:
+            raise UnknownJobError(f"the provider does not know job {job_id}") from exc
+        if refuses and exc.status_code in CLEAR_NO:
+            raise LaunchRefusedError(_words(exc), exc.param) from exc
+        raise LauncherUnavailable(_words(exc), _retry_after_s(exc)) from exc
     except (openai.OpenAIError, httpx2.HTTPError, *UNREADABLE) as exc:
         raise LauncherUnavailable(_words(exc), _retry_after_s(exc)) from exc
 
@@ -199,7 +203,7 @@ def _after_create(exc: Exception) -> LauncherError:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise TypeError(f"an id that is {value!r}")
     return value
 
@@ -215,11 +219,18 @@ def _retry_after_s(exc: Exception) -> float | None:
     return float(told) if re.fullmatch(r"\d{1,5}(\.\d+)?", told) else None
 
 
+def _event(told: FineTuningJobEvent) -> Event:
+    at_s = finite(told.created_at) or 0.0  # the client checks no types
+    at_ms = round(at_s * 1000) if 0 <= at_s < MAX_S else 0
+    return Event(str(told.id), at_ms, str(told.level or "info"), str(told.message or ""))
+
+
 def _points(event: FineTuningJobEvent) -> Iterator[Point]:
     if not isinstance(event.data, dict):
         return
     data = cast(dict[str, object], event.data)
     step = data.get("step")
-    for name, value in data.items():
-        if name in CURVES and isinstance(step, int) and isinstance(value, (int, float)):
-            yield Point(step, name, float(value))
+    for name, told in data.items():
+        value = finite(told)
+        if name in CURVES and is_step(step) and value is not None:  # else the event's message says it
+            yield Point(step, name, value)

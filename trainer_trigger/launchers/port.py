@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, Protocol
+from typing import Annotated, Final, Protocol, TypeGuard
 
 import msgspec
 from msgspec import Meta, Struct
 
 from schemas.training import Training
 from trainer_trigger.ledger import Event, Intent, Point
+
+MAX_STEP: Final = 2**63 - 1
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
@@ -32,6 +36,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     train_file: DataFile
     validation_file: DataFile | None = None
     generation: int = 0
+    provider_at: str = ""
+    """The `identity` of the launcher that it was decided for; empty in old records."""
 
     def intent(self, decision_id: str, cost_cents: int = 0) -> Intent:
         """The ledger's record of it."""
@@ -77,13 +83,17 @@ class Launcher(Protocol):
 
     settles_s: float | None
 
+    @property
+    def identity(self) -> str:
+        """Where its jobs are, see `place`: a job of one launcher is looked for, and is, at none other."""
+
     def check(self, request: LaunchRequest) -> None:
         """Without a call: raises LaunchRefusedError for what the provider does not take."""
 
     def upload(self, request: LaunchRequest, key: str, attempt: int) -> tuple[str, ...]:
         """The ids of this attempt's uploaded files, training first; a file that is there already is not sent again.
 
-        Raises LaunchRefusedError where the file is not the one of the request.
+        Raises LaunchRefusedError where the file is gone or not the one of the request, and for the provider's clear no.
         """
 
     def create(self, request: LaunchRequest, key: str, files: Sequence[str]) -> str:
@@ -99,4 +109,24 @@ class Launcher(Protocol):
         """Raises UnknownJobError."""
 
     def cancel(self, job_id: str) -> None:
-        """Ask the provider to stop the job. Raises UnknownJobError."""
+        """Ask the provider to stop the job. Raises UnknownJobError, LaunchRefusedError for its clear no."""
+
+
+def place(kind: str, at: str) -> str:
+    """The identity of a launcher, in words for people too."""
+    return f"{kind} at {at.rstrip('/')}"
+
+
+def finite(value: object) -> float | None:
+    """The number, None for what no curve can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    with suppress(OverflowError):
+        number = float(value)
+        return number if math.isfinite(number) else None
+    return None
+
+
+def is_step(value: object) -> TypeGuard[int]:
+    """Whether it numbers a point: a whole number that a database can hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP

@@ -13,11 +13,19 @@ So a launch that is found launching without files was never created. One with fi
 8. none: delete the attempt's files, so that a create that is still on its way is refused, wait, and look again;
 9. still none: begin another attempt, if the launcher's `settles_s` proves that this is enough; else stop for a person.
 
+When it is over
+
+10. delete the uploaded files, so that an erasure of the training set has no copies to look for.
+
+Where the launcher is not the one that the launch was decided for, its jobs are not to be found there. So before step 4
+it fails, afterwards it stops for a person.
+
 Nothing is kept in memory between two steps: any scheduler goes on where another one died.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from typing import Final
@@ -25,7 +33,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from trainer_trigger.errors import DatabaseUnavailable
 from trainer_trigger.launchers.errors import (
+    LauncherError,
     LauncherUnavailable,
     LaunchRefusedError,
     LaunchStateUnknownError,
@@ -33,8 +43,10 @@ from trainer_trigger.launchers.errors import (
 )
 from trainer_trigger.launchers.port import JobState, Launcher, LaunchRequest
 from trainer_trigger.ledger import TERMINAL, Change, Launch, Lease, Ledger, State
-from trainer_trigger.ledger.errors import FencedError, TransitionError
+from trainer_trigger.ledger.errors import FencedError, LedgerUnavailable, TransitionError
 from trainer_trigger.ledger.keeping import kept
+
+LOGGER: Final = logging.getLogger(__name__)
 
 ENDS: Final = {
     JobState.SUCCEEDED: State.SUCCEEDED,
@@ -43,9 +55,12 @@ ENDS: Final = {
 }
 """The explicit set of terminal states; every other word means that the job goes on."""
 
+AT_REST: Final = TERMINAL | {State.BLOCKED}
+
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """Seconds. `wait_s` lies between two looks where a launcher proves nothing; `run_s` is a job's deadline.
+    """Seconds. `wait_s` lies between two looks where a launcher proves nothing. `launch_s` is the deadline from the
+    first try to a job's id, `run_s` the job's.
 
     `keep` renews the lease while a step runs; a lease must outlast any single pause of the process.
     """
@@ -54,6 +69,7 @@ class Timing(Struct, frozen=True, kw_only=True):
     retry_s: float = 30.0
     poll_s: float = 20.0
     wait_s: float = 120.0
+    launch_s: float = 24 * 3600.0
     run_s: float = 3 * 24 * 3600.0
     keep: bool = True
 
@@ -76,7 +92,8 @@ class Scheduler:
     def tick(self) -> int:
         """Work on every launch that has something to do and whose target nobody holds; the number of steps made.
 
-        A launch whose lease is lost on the way is left to its new holder.
+        A launch whose lease is lost on the way is left to its new holder. What goes wrong with one launch is logged and
+        stands in its note, and the others go on. Raises LedgerUnavailable, DatabaseUnavailable.
         """
         steps = 0
         for seen in self._ledger.due():
@@ -84,14 +101,22 @@ class Scheduler:
             lease = self._ledger.acquire(target, self._who, _ms(self._timing.lease_s))
             if lease is None:
                 continue
-            with suppress(FencedError, TransitionError):
+            try:
                 steps += self._work(lease, seen.key)
+            except FencedError:
+                continue
+            except (LedgerUnavailable, DatabaseUnavailable):
+                raise
+            except Exception as exc:  # one launch must not stop the others, whatever it is
+                fields = {"target": target, "launch": seen.key}
+                LOGGER.warning("a step could not be made", exc_info=exc, extra={"fields": fields})
+                self._put_off(lease, seen.key, f"{type(exc).__name__}: {exc}")
             self._ledger.release(lease)  # after a crash nobody does: then it runs out
         return steps
 
     def _work(self, lease: Lease, key: str) -> int:
         launch, steps = self._ledger.launch(key), 0
-        while launch.state not in TERMINAL | {State.BLOCKED} and launch.not_before_ms <= self._ledger.now_ms():
+        while launch.state not in AT_REST and launch.not_before_ms <= self._ledger.now_ms():
             with kept(self._ledger, lease, _ms(self._timing.lease_s)) if self._timing.keep else nullcontext():
                 launch = self.step(lease, launch)
             steps += 1
@@ -100,10 +125,16 @@ class Scheduler:
     def step(self, lease: Lease, launch: Launch) -> Launch:
         """One step of the launch as it was just read; the launch afterwards.
 
-        Raises FencedError and TransitionError when somebody else has it now, LedgerUnavailable.
+        Raises FencedError and TransitionError when somebody else has it now, LedgerUnavailable, and what the launcher
+        raises beside its own errors.
         """
         try:
-            launcher = self._launcher(launch.intent.target)
+            launcher = self.launcher(launch.intent.target)
+            words = elsewhere(launch, launcher)
+            if words and launch.uncreated:
+                return self._ledger.move(lease, launch, State.FAILED, f"{words}: fire again")
+            if words and launch.state != State.LAUNCHING and not self._by_person(launch):
+                return self._ledger.move(lease, launch, State.BLOCKED, f"{words}: look at the first, then decide")
             match launch.state:
                 case State.INTENDED:
                     return self._begin(lease, launch, launcher)
@@ -115,13 +146,32 @@ class Scheduler:
                     return self._poll(lease, launch, launcher)
         except LauncherUnavailable as exc:
             # Only calls that may be repeated end here: the same step is made again later.
-            if self._overdue(launch):
-                note = f"job {launch.job_id} is beyond its deadline; {exc}"
-                return self._ledger.move(lease, launch, State.BLOCKED, note)
-            wait_s = self._timing.retry_s if exc.retry_after_s is None else exc.retry_after_s
-            return self._ledger.move(lease, launch, launch.state, str(exc), Change(wait_ms=_ms(wait_s)))
+            return self._later(lease, launch, str(exc), exc.retry_after_s)
 
-    def _launcher(self, target: str) -> Launcher:
+    def _later(self, lease: Lease, launch: Launch, words: str, wait_s: float | None = None) -> Launch:
+        if self._overdue(launch) and launch.uncreated:
+            return self._ledger.move(lease, launch, State.FAILED, f"given up: {words}")
+        if self._overdue(launch) and launch.state != State.LAUNCHING:
+            what = "the launch" if launch.job_id is None else f"job {launch.job_id}"
+            return self._ledger.move(lease, launch, State.BLOCKED, f"{what} is beyond its deadline; {words}")
+        change = Change(wait_ms=_ms(self._timing.retry_s if wait_s is None else wait_s))
+        return self._ledger.move(lease, launch, launch.state, words, change)
+
+    def _put_off(self, lease: Lease, key: str, words: str) -> None:
+        with suppress(FencedError, TransitionError):
+            launch = self._ledger.launch(key)  # the step may have got so far
+            if launch.state not in AT_REST:
+                self._later(lease, launch, words)
+
+    def _by_person(self, launch: Launch) -> bool:
+        """A person has named the job after a stop, wherever it is: if it is not known there, it stops again."""
+        if launch.state == State.UNKNOWN:
+            return False
+        steps = self._ledger.history(launch.key)
+        return any((each.before, each.after) == (State.BLOCKED, State.LAUNCHED) for each in steps)
+
+    def launcher(self, target: str) -> Launcher:
+        """Raises LauncherUnavailable, also for a target that is not configured."""
         try:
             return self._launcher_of(target)
         except KeyError as exc:  # one target that is not configured any more must not hold up the others
@@ -135,7 +185,10 @@ class Scheduler:
         if launch.files:  # of an attempt that was given up
             launcher.revoke(launch.files)
         attempt = launch.attempt + 1 if launch.files or launch.attempt == 0 else launch.attempt
-        return self._ledger.move(lease, launch, State.LAUNCHING, "", Change(attempt=attempt, files=()))  # 2
+        change = Change(attempt=attempt, files=())
+        if launch.deadline_ms is None:
+            change = msgspec.structs.replace(change, deadline_in_ms=_ms(self._timing.launch_s))
+        return self._ledger.move(lease, launch, State.LAUNCHING, "", change)  # 2
 
     def _launch(self, lease: Lease, launch: Launch, launcher: Launcher) -> Launch:
         if launch.files:
@@ -149,11 +202,13 @@ class Scheduler:
         try:
             job_id = launcher.create(request, launch.key, files)  # 5
         except LaunchRefusedError as exc:
-            return self._ledger.move(lease, launch, State.FAILED, str(exc))
+            return self._ledger.move(lease, launch, State.FAILED, _cleared(launch, launcher, str(exc)))  # 10
         except LaunchStateUnknownError as exc:
             return self._ledger.move(lease, launch, State.UNKNOWN, str(exc))
         except LauncherUnavailable as exc:
             # Nothing was created, and nobody else can create with these files: they serve the next try as well.
+            if self._overdue(launch):
+                return self._ledger.move(lease, launch, State.FAILED, f"given up: {exc}")
             wait_s = self._timing.retry_s if exc.retry_after_s is None else exc.retry_after_s
             return self._ledger.move(lease, launch, State.INTENDED, str(exc), Change(files=(), wait_ms=_ms(wait_s)))
         return self._ledger.move(lease, launch, State.LAUNCHED, "", self._launched(job_id))  # 6
@@ -188,7 +243,8 @@ class Scheduler:
         end = ENDS.get(told.state)
         if end is not None:
             cost = msgspec.UNSET if told.cost_cents is None else told.cost_cents
-            return self._ledger.move(lease, launch, end, told.message, Change(model=told.model, cost_cents=cost))
+            note = _cleared(launch, launcher, told.message)  # 10
+            return self._ledger.move(lease, launch, end, note, Change(model=told.model, cost_cents=cost))
         wait_ms = _ms(self._timing.poll_s)
         if self._overdue(launch):
             note = f"job {launch.job_id} is {told.state} beyond its deadline"
@@ -196,8 +252,28 @@ class Scheduler:
         return self._ledger.move(lease, launch, State.RUNNING, told.message, Change(wait_ms=wait_ms))
 
     def _overdue(self, launch: Launch) -> bool:
-        polled = launch.state in {State.LAUNCHED, State.RUNNING}
-        return polled and launch.deadline_ms is not None and self._ledger.now_ms() > launch.deadline_ms
+        return launch.deadline_ms is not None and self._ledger.now_ms() > launch.deadline_ms
+
+
+def _cleared(launch: Launch, launcher: Launcher, note: str) -> str:
+    """Delete what was uploaded; the note, which says where that was not possible. A launch ends all the same."""
+    try:
+        launcher.revoke(launch.files)
+    except LauncherError as exc:
+        LOGGER.warning("uploaded files stay", extra={"fields": {"launch": launch.key, "files": launch.files}})
+        return f"{f'{note}; ' if note else ''}the uploaded files could not be deleted: {exc}"
+    return note
+
+
+def elsewhere(launch: Launch, launcher: Launcher) -> str:
+    """Both places in words, where the launcher is not the one that the launch was decided for; else nothing."""
+    try:
+        decided = _request(launch).provider_at
+    except LaunchRefusedError:
+        return ""  # which is said where it begins
+    if decided in {"", launcher.identity}:
+        return ""
+    return f"it was decided for {decided}, and the targets file now says {launcher.identity}"
 
 
 def _request(launch: Launch) -> LaunchRequest:

@@ -73,7 +73,8 @@ class Ledger(Protocol):
     def resolve(self, key: str, who: str, after: State, note: str, job_id: str | None = None) -> Launch:
         """A person's word on a launch that is blocked: `launched` with its job, `intended` to begin again, `cancelled`.
 
-        One that is not begun, or unknown, can be cancelled only. Raises TransitionError for what no person can decide.
+        One that is not begun, or unknown, can be cancelled only; where a job may be, its reserved cost counts. Raises
+        TransitionError for what no person can decide.
         """
 
     def progress(self, lease: Lease, key: str, events: Sequence[Event], points: Sequence[Point]) -> None:

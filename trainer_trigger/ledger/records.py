@@ -3,7 +3,7 @@
 | state | means | next |
 |---|---|---|
 | intended | recorded and paid for, nothing was called | launching, failed, cancelled |
-| launching | somebody uploads or creates | launched, unknown, intended, failed |
+| launching | somebody uploads or creates | launched, unknown, intended, failed, cancelled |
 | unknown | a job may or may not have been created | launched, intended, cancelled, blocked_for_person |
 | launched | the job's id is known | running, succeeded, failed, cancelled, blocked_for_person |
 | running | the provider trains | succeeded, failed, cancelled, blocked_for_person |
@@ -39,7 +39,7 @@ TERMINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 NEXT: Final[dict[State, frozenset[State]]] = {
     State.INTENDED: frozenset({State.LAUNCHING, State.FAILED, State.CANCELLED}),
-    State.LAUNCHING: frozenset({State.LAUNCHED, State.UNKNOWN, State.INTENDED, State.FAILED}),
+    State.LAUNCHING: frozenset({State.LAUNCHED, State.UNKNOWN, State.INTENDED, State.FAILED, State.CANCELLED}),
     State.UNKNOWN: frozenset({State.LAUNCHED, State.INTENDED, State.CANCELLED, State.BLOCKED}),
     State.LAUNCHED: TERMINAL | {State.RUNNING, State.BLOCKED},
     State.RUNNING: TERMINAL | {State.BLOCKED},
@@ -104,6 +104,11 @@ class Launch(Struct, frozen=True, kw_only=True):
     deadline_ms: int | None
     created_ms: int
     changed_ms: int
+
+    @property
+    def uncreated(self) -> bool:
+        """No job of it can be there: it is not begun, or its files are not recorded yet."""
+        return self.state == State.INTENDED or (self.state == State.LAUNCHING and not self.files)
 
 
 class Change(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -39,6 +39,7 @@ from trainer_trigger.ledger.records import (
 PERSONS: Final = {
     State.BLOCKED: NEXT[State.BLOCKED],
     State.INTENDED: {State.CANCELLED},
+    State.LAUNCHING: {State.CANCELLED},
     State.UNKNOWN: {State.CANCELLED},
 }
 ACTIVE: Final = [str(each) for each in State if each not in TERMINAL]
@@ -135,16 +136,22 @@ class SqlLedger:
             seen = self._launch(connection, key, lock=True)
             if after not in PERSONS.get(seen.state, ()):
                 raise TransitionError(f"launch {key} is {seen.state}, where no person can make it {after}")
+            if seen.state == State.LAUNCHING and not seen.uncreated:
+                raise TransitionError(f"launch {key}: its job may just be created, wait until that is known")
             if (after == State.LAUNCHED) != (job_id is not None):
                 raise TransitionError("a job's id comes with launched, and only with it")
-            change = Change(looks=0) if job_id is None else Change(looks=0, job_id=job_id, deadline_in_ms=None)
+            change = Change(looks=0, deadline_in_ms=None)
+            if job_id is not None:
+                change = msgspec.structs.replace(change, job_id=job_id)
+            elif after == State.CANCELLED and not seen.uncreated:  # there may be a job, and nobody stops it
+                change = msgspec.structs.replace(change, cost_cents=seen.intent.cost_cents)
             return self._moved(connection, now_ms(connection), who, seen, after, note, change)
 
     def progress(self, lease: Lease, key: str, events: Sequence[Event], points: Sequence[Point]) -> None:
         with self._transaction() as connection:
             held(connection, lease)
             for table, told in ((tables.events, events), (tables.points, points)):
-                add(connection, table, [{"key": key, **msgspec.structs.asdict(each)} for each in told])
+                add(connection, table, [{"key": key, **_storable(msgspec.structs.asdict(each))} for each in told])
 
     def launch(self, key: str) -> Launch:
         with self._transaction() as connection:
@@ -212,6 +219,7 @@ class SqlLedger:
             if (value := getattr(change, name)) is not msgspec.UNSET
         }
         values |= {"state": after, "note": note, "not_before_ms": now + change.wait_ms, "changed_ms": now}
+        values = _storable(values)
         if change.files is not msgspec.UNSET:
             values["files"] = msgspec.json.encode(change.files).decode()
         if change.deadline_in_ms is not msgspec.UNSET:
@@ -263,7 +271,7 @@ class SqlLedger:
         connection: Connection, key: str, now: int, who: str, before: State | None, after: State, note: str
     ) -> None:
         row = {"key": key, "at_ms": now, "who": who, "before": before, "after": after, "note": note}
-        connection.execute(insert(tables.history).values(row))
+        connection.execute(insert(tables.history).values(_storable(row)))
 
     def _rows(self, query: Any) -> list[RowMapping]:
         with self._transaction() as connection:
@@ -298,6 +306,14 @@ def _wrapped() -> Iterator[None]:
         raise TransitionError(str(exc)) from exc
     except DatabaseUnavailable as exc:
         raise LedgerUnavailable(str(exc)) from exc
+
+
+def _storable(row: Mapping[str, object]) -> dict[str, object]:
+    """A provider's words may have NULs or lone surrogates, which no database takes."""
+    return {
+        name: value.replace("\0", "").encode(errors="replace").decode() if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 def _launch(row: RowMapping) -> Launch:

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.targets import Command, LauncherChoice, OpenAI
 from tests.trigger_parts import target
-from trainer_trigger.launchers.chosen import launcher_of, problem
+from trainer_trigger.launchers.chosen import identity_of, launcher_of, problem
 from trainer_trigger.launchers.command import CommandLauncher
 from trainer_trigger.launchers.errors import LauncherUnavailable
 from trainer_trigger.launchers.openai import OpenAILauncher
@@ -43,6 +43,29 @@ def test_only_our_own_trainer_is_known_to_settle_at_once(choice: OpenAI, settles
 
 def test_our_own_trainer_may_do_without_a_key() -> None:
     assert problem(target(launcher=LauncherChoice(openai=OpenAI(base_url=URL, provider="millrace"))), {}) == ""
+
+
+def test_a_base_url_that_the_client_does_not_take_is_named_before_a_client_is_made() -> None:
+    url = "http://127.0.0.1:8090/v\n1"
+    wrong = target(launcher=LauncherChoice(openai=OpenAI(base_url=url)))
+    assert problem(wrong, {"OPENAI_API_KEY": "sk"}).startswith(f"launcher.openai.base_url {url!r} is none: ")
+    with pytest.raises(LauncherUnavailable, match="base_url"):
+        launcher_of(wrong, {"OPENAI_API_KEY": "sk"}, lambda _: io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("choice", "identity"),
+    [
+        (LauncherChoice(openai=OpenAI(base_url=f"{URL}/")), f"openai at {URL}"),
+        (LauncherChoice(openai=OpenAI(base_url=URL, provider="millrace")), f"millrace at {URL}"),
+        (LauncherChoice(openai=OpenAI(base_url=URL, provider="azure", api_version="1")), f"azure at {URL}"),
+        (LauncherChoice(command=Command(argv=("true",), runs="/a//runs/")), "command at /a/runs"),
+    ],
+)
+def test_a_launcher_is_known_by_where_it_launches_before_it_is_made(choice: LauncherChoice, identity: str) -> None:
+    chosen = target(launcher=choice)
+    made = launcher_of(chosen, {"OPENAI_API_KEY": "sk"}, lambda _: io.BytesIO())
+    assert made.identity == identity_of(chosen) == identity
 
 
 def test_a_command_needs_no_key() -> None:

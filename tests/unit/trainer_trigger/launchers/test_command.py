@@ -14,7 +14,7 @@ from deploy.local.process import wait_until
 from tests.unit.trainer_trigger.launchers.requests import request_in
 from trainer_trigger.launchers import JobState, LaunchRequest, Progress
 from trainer_trigger.launchers.command import CommandLauncher
-from trainer_trigger.launchers.errors import LaunchRefusedError, UnknownJobError
+from trainer_trigger.launchers.errors import LauncherUnavailable, LaunchRefusedError, UnknownJobError
 from trainer_trigger.ledger import Event, Point
 
 KEY = "0123456789abcdef"
@@ -133,6 +133,37 @@ def test_an_unknown_run_is_named(tmp_path: Path) -> None:
     launcher = launcher_of(tmp_path, TRAIN)
     for call in (launcher.progress, launcher.cancel):
         with pytest.raises(UnknownJobError, match=KEY):
+            call(KEY)
+
+
+def test_a_line_with_a_number_that_no_curve_can_hold_is_an_event(tmp_path: Path) -> None:
+    lines = [
+        '{"step": 1, "train_loss": NaN, "valid_loss": 2.0}',
+        '{"step": 2, "train_loss": Infinity, "message": "it diverges"}',
+        f'{{"step": {2**63}, "train_loss": 1.0}}',
+        '{"step": 3, "train_loss": 0.5, "done": true}',
+    ]
+    launcher = launcher_of(tmp_path, f"print({chr(10).join(lines)!r})")
+    created(launcher, request_in(tmp_path))
+    progress = ended(launcher)
+    assert progress.points == (Point(1, "valid_loss", 2.0), Point(3, "train_loss", 0.5))
+    assert [each.message for each in progress.events] == [lines[0], "it diverges", lines[1], lines[2]]
+    assert len({each.event_id for each in progress.events}) == 4
+
+
+def test_a_run_folder_that_cannot_be_read_is_looked_at_again(tmp_path: Path) -> None:
+    launcher = launcher_of(tmp_path, "print('{}')")
+    created(launcher, request_in(tmp_path))
+    ended(launcher)
+    events = tmp_path / "runs" / KEY / "events.ndjson"
+    events.unlink()
+    events.mkdir()
+    with pytest.raises(LauncherUnavailable, match="events"):
+        launcher.progress(KEY)
+    (tmp_path / "others").touch()
+    lost = CommandLauncher(["true"], tmp_path / "others")
+    for call in (lost.find, lost.progress, lost.cancel):
+        with pytest.raises(LauncherUnavailable, match="others"):
             call(KEY)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -325,8 +326,87 @@ def test_a_late_create_is_refused_when_its_file_is_gone(
     assert server.jobs == {}
 
 
-def test_a_dataset_that_cannot_be_read_is_asked_for_again(launcher: OpenAILauncher, tmp_path: Path) -> None:
+def test_a_dataset_that_cannot_be_read_is_asked_for_again_and_one_that_is_gone_is_refused(
+    launcher: OpenAILauncher, tmp_path: Path
+) -> None:
     request = request_in(tmp_path)
-    Path(request.train_file.place).unlink()
+    train = Path(request.train_file.place)
+    train.unlink()
+    with pytest.raises(LaunchRefusedError, match=r"is gone: .*train\.jsonl"):
+        launcher.upload(request, KEY, 1)
+    train.mkdir()
     with pytest.raises(LauncherUnavailable, match=r"train\.jsonl"):
         launcher.upload(request, KEY, 1)
+
+
+def answers(server: FineTuningServer, method: str, end: str, status: int) -> None:
+    """From now on such requests are answered so."""
+    act = server.act
+
+    def acted(asked: str, path: str, *rest: Any) -> tuple[int, dict[str, Any]]:
+        if asked == method and path.endswith(end):
+            return status, {"error": {"message": "no, not you", "type": "x", "param": None, "code": None}}
+        return act(asked, path, *rest)
+
+    server.act = acted  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_clear_no_to_an_upload_is_a_refusal_in_the_provider_s_words(
+    server: FineTuningServer, launcher: OpenAILauncher, tmp_path: Path, method: str, status: int
+) -> None:
+    answers(server, method, "files", status)
+    with pytest.raises(LaunchRefusedError, match=f"HTTP {status}: .*no, not you"):
+        launcher.upload(request_in(tmp_path), KEY, 1)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_clear_no_to_a_look_says_nothing_of_the_job(
+    server: FineTuningServer, launcher: OpenAILauncher, tmp_path: Path, status: int
+) -> None:
+    request = request_in(tmp_path)
+    job = launcher.create(request, KEY, launcher.upload(request, KEY, 1))
+    answers(server, "GET", "jobs", status)
+    answers(server, "GET", "events", 403)
+    with pytest.raises(LauncherUnavailable):
+        launcher.find(KEY)
+    with pytest.raises(LauncherUnavailable):
+        launcher.progress(job)
+
+
+def test_a_job_that_may_not_be_cancelled_says_so(
+    server: FineTuningServer, launcher: OpenAILauncher, tmp_path: Path
+) -> None:
+    request = request_in(tmp_path)
+    job = launcher.create(request, KEY, launcher.upload(request, KEY, 1))
+    answers(server, "POST", "cancel", 400)
+    with pytest.raises(LaunchRefusedError, match="no, not you"):
+        launcher.cancel(job)
+
+
+def test_a_number_that_no_curve_can_hold_stays_an_event_only(
+    server: FineTuningServer, launcher: OpenAILauncher, tmp_path: Path
+) -> None:
+    request = request_in(tmp_path)
+    job = launcher.create(request, KEY, launcher.upload(request, KEY, 1))
+    wrong = [(1, float("nan")), (2, float("inf")), (3, 10**400), (2**63, 0.5), (4, True), (-1, 0.5), (5, 0.25)]
+    server.jobs[job].events = [
+        {
+            "id": f"e{number}",
+            "object": "fine_tuning.job.event",
+            "created_at": [1, 1e300, None, float("nan"), -5, "soon", 7][number],
+            "level": "info",
+            "message": f"number {number}",
+            "type": "metrics",
+            "data": {"step": step, "train_loss": value},
+        }
+        for number, (step, value) in enumerate(wrong)
+    ]
+    progress = launcher.progress(job)
+    assert progress.points == (Point(5, "train_loss", 0.25),)
+    assert {(each.message, each.at_ms) for each in progress.events} == {
+        ("number 0", 1_000),
+        *((f"number {number}", 0) for number in range(1, 6)),
+        ("number 6", 7_000),
+    }

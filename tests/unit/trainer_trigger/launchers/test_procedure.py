@@ -12,9 +12,9 @@ from deploy.local.process import wait_until
 from schemas.training import Training
 from tests.fine_tuning_server import Fault, FineTuningServer
 from tests.unit.trainer_trigger.launchers.requests import request_in
-from trainer_trigger.launchers import Launcher, LaunchRequest, Scheduler, Timing
+from trainer_trigger.launchers import JobState, Launcher, LaunchRequest, Progress, Scheduler, Timing
 from trainer_trigger.launchers.openai import OpenAILauncher, OpenAISettings
-from trainer_trigger.ledger import TERMINAL, Change, Launch, Ledger, State
+from trainer_trigger.ledger import TERMINAL, Change, Launch, Ledger, Point, State
 from trainer_trigger.ledger.sql import SqlLedger
 
 LEASE_S = 2.0
@@ -50,6 +50,27 @@ class Dies:
         return call
 
 
+class Breaks:
+    """A launcher whose `name` goes wrong in a way that nobody foresaw, before or after it was done."""
+
+    def __init__(self, port: object, name: str, *, times: int, after: bool = False) -> None:
+        self.port, self.name, self.left, self.after = port, name, times, after
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.port, name)
+        if name != self.name:
+            return found
+
+        def call(*arguments: object) -> object:
+            self.left -= 1
+            answer = found(*arguments) if self.after or self.left < 0 else None
+            if self.left >= 0:
+                raise PermissionError("not for you")
+            return answer
+
+        return call
+
+
 class World:
     """A ledger, a server, and schedulers over them."""
 
@@ -79,9 +100,10 @@ class World:
         who: str = "one",
         *,
         run_s: float = 60,
+        launch_s: float = 60,
         lease_s: float = LEASE_S,
     ) -> Scheduler:
-        timing = Timing(lease_s=lease_s, retry_s=0.01, poll_s=0.01, wait_s=0.01, run_s=run_s)
+        timing = Timing(lease_s=lease_s, retry_s=0.01, poll_s=0.01, wait_s=0.01, run_s=run_s, launch_s=launch_s)
         port = cast(Launcher, launcher or self.launcher())
         return Scheduler(cast(Ledger, ledger or self.ledger), {"chat": port}, who, timing)
 
@@ -116,8 +138,10 @@ def test_a_launch_goes_through_every_state_to_its_model(world: World) -> None:
     running = world.settled(scheduler, launch.key, lambda each: each.state == State.RUNNING)
     (job,) = world.server.jobs
     assert running.job_id == job
+    assert set(running.files) <= world.server.files.keys()
     world.server.ends_as = "succeeded"
     done = world.settled(scheduler, launch.key)
+    assert not world.server.files, "no copies are left that an erasure would have to look for"
     assert (done.state, done.model) == (State.SUCCEEDED, f"ft:tiny:{job}")
     assert world.path(launch.key) == [
         State.INTENDED,
@@ -225,6 +249,19 @@ def test_a_failed_job_says_why(world: World) -> None:
     assert (launch.state, launch.note, launch.settled_cents) == (State.FAILED, "it broke", 5)
 
 
+def test_a_launch_ends_also_where_its_files_cannot_be_deleted_and_says_so(world: World) -> None:
+    world.server.ends_as = None
+    launch = world.intend()
+    scheduler = world.scheduler()
+    running = world.settled(scheduler, launch.key, lambda each: each.state == State.RUNNING)
+    world.server.fail(f"DELETE {running.files[0]}", Fault.ERROR_BEFORE)
+    world.server.ends_as = "succeeded"
+    done = world.settled(scheduler, launch.key)
+    assert done.state == State.SUCCEEDED
+    assert "the uploaded files could not be deleted" in done.note
+    assert world.server.files
+
+
 def test_a_job_that_vanished_is_a_person_s(world: World) -> None:
     world.server.ends_as = "running"
     launch = world.intend()
@@ -310,3 +347,157 @@ def test_a_request_that_cannot_be_read_fails_with_the_reason(world: World) -> No
     world.ledger.release(lease)
     failed = world.settled(world.scheduler(), launch.key)
     assert failed.state == State.FAILED and "cannot be read" in failed.note
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[FineTuningServer]:
+    """Another provider, to which the targets file was changed."""
+    with FineTuningServer() as server:
+        server.ends_as = "succeeded"
+        yield server
+
+
+def decided_here(world: World) -> Launch:
+    here = world.launcher().identity
+    return world.intend(msgspec.structs.replace(world.request, provider_at=here))
+
+
+def launcher_at(world: World, server: FineTuningServer) -> OpenAILauncher:
+    settings = OpenAISettings(base_url=server.base_url, api_key="-", settles_s=0.0)
+    world.launchers.append(OpenAILauncher(settings))
+    return world.launchers[-1]
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.DROP_BEFORE])
+def test_a_job_that_may_be_at_one_provider_is_not_created_at_another(
+    world: World, elsewhere: FineTuningServer, fault: Fault
+) -> None:
+    world.server.fail("POST jobs", fault)
+    launch = decided_here(world)
+    world.server.fail("GET jobs", *[Fault.ERROR_BEFORE] * 1000)  # it is away when it is looked for
+    world.settled(world.scheduler(), launch.key, lambda each: each.state == State.UNKNOWN)
+    changed = world.scheduler(launcher_at(world, elsewhere))
+    blocked = world.settled(changed, launch.key)
+    assert blocked.state == State.BLOCKED
+    assert world.server.base_url in blocked.note and elsewhere.base_url in blocked.note
+    assert elsewhere.requests == []
+
+
+def test_a_launch_that_died_in_create_is_not_looked_for_at_another_provider(
+    world: World, elsewhere: FineTuningServer
+) -> None:
+    launch = decided_here(world)
+    with suppress(Died):
+        world.scheduler(Dies(world.launcher(), "create", 1, after=True), lease_s=0.3).tick()
+    assert world.ledger.launch(launch.key).state == State.LAUNCHING
+    blocked = world.settled(world.scheduler(launcher_at(world, elsewhere)), launch.key)
+    assert (blocked.state, elsewhere.requests, len(world.server.jobs)) == (State.BLOCKED, [], 1)
+
+    (job,) = world.server.jobs
+    world.ledger.resolve(launch.key, "ann", State.LAUNCHED, "found it", job)
+    done = world.settled(world.scheduler(), launch.key)
+    assert (done.state, done.job_id) == (State.SUCCEEDED, job)
+
+
+def test_what_was_decided_for_one_provider_does_not_begin_at_another(world: World, elsewhere: FineTuningServer) -> None:
+    launch = decided_here(world)
+    failed = world.settled(world.scheduler(launcher_at(world, elsewhere)), launch.key)
+    assert (failed.state, failed.settled_cents) == (State.FAILED, 0)
+    assert failed.note == (
+        f"it was decided for openai at {world.server.base_url}, "
+        f"and the targets file now says openai at {elsewhere.base_url}: fire again"
+    )
+    assert world.server.requests == elsewhere.requests == []
+
+
+def test_a_job_that_runs_is_not_asked_for_at_another_provider_unless_a_person_says_so(
+    world: World, elsewhere: FineTuningServer
+) -> None:
+    world.server.ends_as = "running"
+    launch = decided_here(world)
+    world.settled(world.scheduler(), launch.key, lambda each: each.state == State.RUNNING)
+    changed = world.scheduler(launcher_at(world, elsewhere))
+    blocked = world.settled(changed, launch.key)
+    assert (blocked.state, elsewhere.requests) == (State.BLOCKED, [])
+
+    elsewhere.jobs = world.server.jobs  # the provider has moved
+    assert blocked.job_id is not None
+    world.ledger.resolve(launch.key, "ann", State.LAUNCHED, "it has moved", blocked.job_id)
+    assert world.settled(changed, launch.key).state == State.SUCCEEDED
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("name", ["check", "upload", "create", "progress"])
+def test_what_nobody_foresaw_stops_no_other_launch_and_is_noted_and_tried_again(
+    world: World, caplog: pytest.LogCaptureFixture, name: str, after: bool
+) -> None:
+    launch = world.intend()
+    scheduler = world.scheduler(Breaks(world.launcher(), name, times=1, after=after))
+    scheduler.tick()
+    assert "PermissionError: not for you" in world.ledger.launch(launch.key).note
+    assert "a step could not be made" in caplog.text
+    done = world.settled(scheduler, launch.key)
+    assert done.state == State.SUCCEEDED
+    assert [done.job_id] == list(world.server.jobs)
+
+
+def test_a_launcher_that_cannot_be_made_is_the_launch_s_trouble_only(world: World) -> None:
+    launch = world.intend()
+
+    def broken(_target: str) -> Launcher:
+        raise ValueError("Invalid port: 'PORT'")
+
+    scheduler = Scheduler(world.ledger, broken, "one", Timing(retry_s=0.01))
+    scheduler.tick()
+    noted = world.ledger.launch(launch.key)
+    assert (noted.state, noted.note) == (State.INTENDED, "ValueError: Invalid port: 'PORT'")
+
+
+def test_what_the_database_refuses_is_noted_and_ends_at_the_deadline(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    launch = world.intend()
+    launcher = world.launcher()
+
+    class Refused:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(launcher, name)
+
+        def progress(self, job_id: str) -> Progress:
+            return Progress(state=JobState.RUNNING, points=(Point(1, "train_loss", float("nan")),))
+
+    scheduler = world.scheduler(Refused(), run_s=0.5)
+    noted = world.settled(scheduler, launch.key, lambda each: "TransitionError" in each.note)
+    assert noted.state == State.LAUNCHED
+    assert "a step could not be made" in caplog.text
+    assert world.settled(scheduler, launch.key).state == State.BLOCKED
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_wrong_key_or_path_fails_with_the_provider_s_words_and_costs_nothing(world: World, status: int) -> None:
+    world.server.act = lambda *_: (status, {"error": {"message": "who are you?"}})  # type: ignore[method-assign]
+    launch = world.settled(world.scheduler(), world.intend().key)
+    assert (launch.state, launch.settled_cents) == (State.FAILED, 0)
+    assert f"HTTP {status}" in launch.note and "who are you?" in launch.note
+
+
+def test_a_dataset_that_is_gone_fails_with_its_name(world: World) -> None:
+    Path(world.request.train_file.place).unlink()
+    launch = world.settled(world.scheduler(), world.intend().key)
+    assert launch.state == State.FAILED and "train.jsonl" in launch.note
+
+
+@pytest.mark.parametrize(("call", "fault"), [("POST files", Fault.ERROR_BEFORE), ("POST jobs", Fault.RATE_LIMITED)])
+def test_a_launch_that_never_gets_to_a_job_is_given_up_at_its_deadline(world: World, call: str, fault: Fault) -> None:
+    world.server.fail(call, *[fault] * 1000)
+    launch = world.settled(world.scheduler(launch_s=0.4), world.intend().key)
+    assert (launch.state, launch.settled_cents) == (State.FAILED, 0)
+    assert launch.note.startswith("given up: ")
+
+
+def test_a_job_that_cannot_be_looked_for_is_a_person_s_at_the_deadline(world: World) -> None:
+    world.server.fail("POST jobs", Fault.DROP_AFTER)
+    world.server.fail("GET jobs", *[Fault.ERROR_BEFORE] * 1000)
+    launch = world.settled(world.scheduler(launch_s=0.4), world.intend().key)
+    assert launch.state == State.BLOCKED
+    assert "beyond its deadline" in launch.note and "500" in launch.note
