@@ -214,7 +214,7 @@ def catch_up(lake: str, database: str) -> Cost:
     )
     files = _counted_files()
     opened = Database(database)
-    watch = Watch(opened, lake, tempfile.gettempdir(), lambda _name: None)
+    watch = Watch(opened, lake, tempfile.gettempdir(), lambda *_asked: None)
     read, wall, cpu = _read_bytes(), time.perf_counter(), time.process_time()
     watch.catch_up(TARGET, target)
     wall, cpu, read = time.perf_counter() - wall, time.process_time() - cpu, _read_bytes() - read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -84,6 +85,7 @@ class FakeTable:
 
     def __init__(self, contract: Table) -> None:
         self.contract = contract
+        self.table_id = str(uuid.uuid4())
         self.commits: list[pa.Table] = []
         self.watermarks: dict[str, int] = {}
         self.late: list[tuple[int, pa.Table, dict[str, int]]] = []
@@ -164,6 +166,9 @@ class FakeTableStore:
         rows = self._answering().rows.select(self.table.key)
         columns = [column.to_pylist() for column in rows.slice(max(0, rows.num_rows - limit)).columns]
         return list(zip(*columns, strict=True))
+
+    def table_id(self) -> str:
+        return self._answering().table_id
 
     def version(self) -> int:
         return self._answering().version

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from schemas.targets import Target
 from streams import embedded
 from streams.errors import SettingError
 from streams.settings import Settings
@@ -18,7 +19,6 @@ from trainer_trigger import datasets, targets
 from trainer_trigger.controls.sql import SqlControls
 from trainer_trigger.database import Database
 from trainer_trigger.datasets.service import LakeDatasets
-from trainer_trigger.drift.rows import Row
 from trainer_trigger.gather import LAUNCHES
 from trainer_trigger.launchers import Launcher, Timing
 from trainer_trigger.launchers.chosen import launcher_of, problem
@@ -27,6 +27,7 @@ from trainer_trigger.ledger.sql import SqlLedger
 from trainer_trigger.service import Trigger
 from trainer_trigger.tracking import Reporter
 from trainer_trigger.tracking.sql import Reports
+from trainer_trigger.watch.snapshots import Snapshot
 from trainer_trigger.watch.watching import Watch
 
 SQLITE: Final = "sqlite:///"
@@ -66,7 +67,7 @@ def open_trigger(settings: Settings, timing: Timing = Timing(), *, builds: bool 
         configured,
         ledger,
         controls,
-        Watch(database, settings.lake, reports_of(settings.datasets), lambda name: _snapshot(ledger, made, name)),
+        Watch(database, settings.lake, reports_of(settings.datasets), partial(_snapshot, ledger, made)),
         made,
         launcher,
         f"{socket.gethostname()}/{os.getpid()}",
@@ -93,11 +94,11 @@ def launches_by_dataset(settings: Settings) -> dict[str, list[str]]:
     return found
 
 
-def _snapshot(ledger: Ledger, made: LakeDatasets, name: str) -> Sequence[Row] | None:
+def _snapshot(ledger: Ledger, made: LakeDatasets, name: str, target: Target) -> Snapshot | None:
     """The rows of the last training set that was trained on."""
     for launch in ledger.launches(name, limit=LAUNCHES):
         if launch.state == State.SUCCEEDED:
-            return made.snapshot(name, launch.intent.dataset_hash)
+            return made.snapshot(name, target, launch.intent.dataset_hash)
     return None
 
 

@@ -33,7 +33,7 @@ from schemas.tables import Table
 from streams.errors import CommitStateUnknown, FencedError, LakeUnavailable, SettingError, VersionGone
 from streams.lake import changes
 from streams.lake.changes import AddedFile, FileChanges
-from streams.lake.delta_log import AppTransactions
+from streams.lake.delta_log import LOG, AppTransactions
 from streams.lake.ports import TableSize
 
 COMMIT_RETRIES: Final = 15
@@ -130,6 +130,7 @@ class DeltaTableStore:
         self._options = options
         self._files = pafs.PyFileSystem(DeltaStorageHandler(uri, options))
         self._handle: DeltaTable | None = None
+        self._first: pafs.FileInfo | None = None
         self._transactions: AppTransactions | None = None
 
     @property
@@ -188,6 +189,15 @@ class DeltaTableStore:
             keys = dataset.to_table()
         columns = [column.to_pylist() for column in keys.slice(max(0, keys.num_rows - limit)).columns]
         return list(zip(*columns, strict=True))
+
+    def table_id(self) -> str:
+        """See `ports.TableStore`. A handle follows the log of another table in the same place without noticing it."""
+        with _reading(self._table):
+            first = self._files.get_file_info(f"{LOG}/{0:020d}.json")
+        if self._first not in (None, first):
+            self._handle = None
+        self._first = first
+        return str(self._newest()[0].metadata().id)
 
     def version(self) -> int:
         """See `ports.TableStore`."""

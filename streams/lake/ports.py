@@ -97,6 +97,10 @@ class TableStore(Protocol):
         """The `table.key` columns of the newest rows, at most `limit`, newest last. Raises `LakeUnavailable`."""
         ...
 
+    def table_id(self) -> str:
+        """What the table was given when it was made: another one where it was made anew. Raises `LakeUnavailable`."""
+        ...
+
     def version(self) -> int:
         """The newest version. Raises `LakeUnavailable`."""
         ...

@@ -72,6 +72,19 @@ def test_a_table_of_an_earlier_version_gains_what_came_since_and_keeps_its_rows(
     assert [[score["by"] for score in row["scores"]] for row in table.to_pylist()] == [[None], []]
 
 
+def test_a_table_keeps_its_id_until_it_is_made_anew(open_lake: OpenLake) -> None:
+    columns = [field for field in EVENTS.schema if field.name != "clock"]
+    made = open_lake().create(msgspec.structs.replace(EVENTS, schema=pa.schema(columns)))
+    made.append(rows(1).drop_columns(["clock"]), {}, {})
+    table_id = made.table_id()
+    assert table_id
+    upgraded = open_lake().create(EVENTS)
+    upgraded.append(rows(2), {}, {})
+    upgraded.purge(datetime.fromtimestamp(NOW_US / 1e6 + 1.5, UTC))
+    assert {made.table_id(), upgraded.table_id(), open_lake().create(EVENTS).table_id()} == {table_id}
+    assert open_lake().create(SAMPLES).table_id() != table_id
+
+
 def test_a_new_table_has_neither_rows_nor_watermarks(open_lake: OpenLake) -> None:
     store = open_lake().create(DEAD_LETTERS)
     assert store.watermarks() == {}

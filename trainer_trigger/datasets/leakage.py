@@ -2,8 +2,9 @@
 
 Two prompts are nearly the same if the Jaccard similarity of their shingles (`streams.stages.dedup`) is at least 0.7, in
 all their turns or in the last turn of the user alone. A last turn of a few words, such as "go on", says too little
-alone: there only all turns count. Shingles ignore case and punctuation, and a text of one or two words is one shingle,
-so of short prompts only the same ones are alike.
+alone: there all turns count, or it is the whole of a line word for word, for a line of one turn says what it is about.
+Shingles ignore case and punctuation, and a text of one or two words is one shingle, so of short prompts only the same
+ones are alike.
 
 What is shared is counted exactly, over an index from shingles to the suite's lines: these suites are small, and a
 sketch that overlooks one in a hundred would let it leak.
@@ -34,14 +35,23 @@ class Index:
         self._lines = np.array(list(prompts), np.int64)
         self._whole = _Shingles([prompt.whole for prompt in prompts.values()])
         self._last = _Shingles([prompt.last for prompt in prompts.values()], _TELLING)
+        turns = [last if last.strip() == whole.strip() else "" for last, whole in prompts.values()]
+        self._turn = _Shingles(turns)
+        self._same = {run: place for place, run in reversed(list(enumerate(_exact(turns)))) if run}
 
     def alike(self, prompts: Sequence[Prompt]) -> list[int]:
         """For each prompt the line of the suite that is most like it, the first of equals, or NOTHING."""
-        whole = self._whole.best([prompt.whole for prompt in prompts])
-        last = self._last.best([prompt.last for prompt in prompts], _TELLING)
+        turns = [prompt.last for prompt in prompts]
+        found = zip(
+            self._whole.best([prompt.whole for prompt in prompts]),
+            self._last.best(turns, _TELLING),
+            self._turn.best(turns, _TELLING),
+            [(1.0, -self._same[run]) if run in self._same else (0.0, 0) for run in _exact(turns)],
+            strict=True,
+        )
         return [
-            NOTHING if max(one, other)[0] < ALIKE else int(self._lines[-max(one, other)[1]])
-            for one, other in zip(whole, last, strict=True)
+            int(self._lines[-place]) if similar >= ALIKE else NOTHING
+            for similar, place in (max(each) for each in found)
         ]
 
 
@@ -76,6 +86,11 @@ class _Shingles:
             place = int(np.argmax(similar))
             found.append((float(similar[place]), -place))
         return found
+
+
+def _exact(texts: Sequence[str]) -> list[bytes]:
+    """Equal for texts of the same words in the same order; empty without words."""
+    return [run.tobytes() for run in shingle_hashes(texts)]
 
 
 def _sets(texts: Sequence[str], least: int) -> list[Hashes]:

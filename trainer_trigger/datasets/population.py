@@ -97,7 +97,7 @@ _ROWS: Final = f"""
 _SNAPSHOT: Final = f"""
     CREATE TEMP TABLE snapshot AS
     WITH qualified AS (
-        SELECT sample_id, cluster_id FROM latest WHERE wanted AND NOT awaits
+        SELECT sample_id, cluster_id FROM latest {{among}} WHERE wanted AND NOT awaits
     ), clusters_kept AS (
         SELECT DISTINCT cluster_id FROM qualified ORDER BY sha256(cluster_id), cluster_id LIMIT {MOST_CLUSTERS}
     )
@@ -215,10 +215,17 @@ class Population:
         """The samples of the candidates in order; of pairs two rows each, the chosen first."""
         yield from self._rows(_ROWS.format(of_pairs="true" if of_pairs else "false"))
 
-    def snapshot(self) -> Iterator[Mapping[str, object]]:
-        """Of all that the filter takes, whatever its score: at most so many clusters as a drift check reads."""
+    def snapshot(self, among: pa.Table | None = None) -> Iterator[Mapping[str, object]]:
+        """Of all that the filter takes, whatever its score: at most so many clusters as a drift check reads.
+
+        `among` has the column `sample_id`: of these samples only.
+        """
         with _readable():
-            self.connection.execute(_SNAPSHOT)
+            if among is not None:
+                self.connection.register("among", among)
+            self.connection.execute(
+                _SNAPSHOT.format(among="" if among is None else "SEMI JOIN among USING (sample_id)")
+            )
         yield from self._rows(_SNAPSHOT_ROWS)
 
     def held_hashes(self, chosen: pa.Table, *, by_prompt: bool) -> list[str]:

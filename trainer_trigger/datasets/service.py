@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from schemas.datasets import TRAIN, VALIDATION
@@ -12,9 +10,10 @@ from trainer_trigger import ports
 from trainer_trigger.controls.records import TrainingSet
 from trainer_trigger.datasets.build import Request, build
 from trainer_trigger.datasets.published import data_file, find, snapshot
+from trainer_trigger.datasets.reference import remade
 from trainer_trigger.datasets.store import Store
-from trainer_trigger.drift.rows import Row
 from trainer_trigger.watch import Versions
+from trainer_trigger.watch.snapshots import Snapshot
 
 
 class LakeDatasets:
@@ -45,7 +44,15 @@ class LakeDatasets:
             validation=validation,
         )
 
-    def snapshot(self, name: str, dataset_hash: str) -> Sequence[Row] | None:
-        """What drift checks compare with; None where the set is not there or was erased."""
+    def snapshot(self, name: str, target: Target, dataset_hash: str) -> Snapshot | None:
+        """What drift checks compare with; None where the set is not there. Of an erased one it is made again."""
         manifest = find(self._store, name, dataset_hash)
-        return None if manifest is None or manifest.erased is not None else snapshot(self._store, manifest)
+        if manifest is None:
+            return None
+        if manifest.erased is None:
+            return Snapshot(dataset_hash, True, lambda _known: snapshot(self._store, manifest))
+        return Snapshot(
+            f"{dataset_hash} erased",
+            False,
+            lambda known: remade(self._lake, self._store, self._key, manifest, target, known),
+        )

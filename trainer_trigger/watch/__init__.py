@@ -64,8 +64,8 @@ class Watching(Protocol):
         """As of the last `catch_up`."""
         ...
 
-    def production(self, name: str, target: Target, clusters: int) -> Production:
-        """Of at most so many clusters, as of the last `catch_up`."""
+    def production(self, name: str, target: Target, clusters: int, after_ms: int | None = None) -> Production:
+        """Of at most so many clusters, as of the last `catch_up`; after a time, if one is said, of what came later."""
         ...
 
     def drift(self, name: str, target: Target, rule: targets.Drift, *, checks: bool = True) -> DriftState:

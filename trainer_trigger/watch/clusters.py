@@ -169,7 +169,7 @@ class _Work:
             if member.root in clusters:
                 by_cluster.setdefault(member.root, []).append(member)
         for members in by_cluster.values():
-            first = min((member for member in members if member.current), key=_order, default=None)
+            first = min((member for member in members if member.current and member.meets), key=_order, default=None)
             for member in members:
                 self.put(_standing(member, members) if member is first else _not_standing(member))
 
@@ -197,13 +197,12 @@ def _first(*versions: int | None) -> int | None:
 
 
 def _order(member: Member) -> tuple[object, ...]:
-    """Who stands first for a cluster, as in the view `clusters`."""
+    """Who stands first for a cluster of those that meet the filter, as in the view `clusters`."""
     return member.awaits, -member.rank, -member.confidence, member.duplicate_of is not None, member.sample_id
 
 
-def _standing(member: Member, members: Iterable[Member]) -> Member:
-    if not member.meets:
-        return _not_standing(member)
+def _standing(member: Member, members: Collection[Member]) -> Member:
+    """The cluster counts if any of its samples can be trained on, though a better one may stand for it."""
     seen: int | None = None
     since: int | None = None
     for each in members:
@@ -212,7 +211,7 @@ def _standing(member: Member, members: Iterable[Member]) -> Member:
         member,
         stands=True,
         stands_seen=None if member.awaits else seen,
-        stands_since=since if member.good else None,
+        stands_since=since if any(each.current and each.good for each in members) else None,
     )
 
 

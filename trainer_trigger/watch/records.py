@@ -12,7 +12,7 @@ from msgspec import Struct
 from schemas.targets import Target
 from trainer_trigger.watch import Versions
 
-FORMAT: Final = "watch-1"
+FORMAT: Final = "watch-2"
 """Of the index: a new one is read from the beginning."""
 
 NEUTRAL: Final = 0.5
@@ -73,8 +73,8 @@ class Member(Struct, frozen=True, kw_only=True):
 
     `current`: kept, and its person has not withdrawn. `cluster` is None where it is the sample's own id. `seen` and
     `since` are the lowest versions that brought a revision of it that meets the filter and awaits no review, and one
-    that is good. `stands`: for its cluster, which meets the filter; then `stands_seen` and `stands_since` are the
-    cluster's, None where it does not count.
+    that is good. `stands`: for its cluster, as the best that meets the filter; then `stands_seen` and `stands_since`
+    are the cluster's, None where all that meet it await review, and where none is good.
     """
 
     sample_id: str
@@ -108,12 +108,31 @@ class Member(Struct, frozen=True, kw_only=True):
         return self.sample_id if self.cluster is None else self.cluster
 
 
+class Lake(Struct, frozen=True):
+    """Whose versions the watermarks are: its root, and the id of each table, empty where there is none yet."""
+
+    root: str = ""
+    samples: str = ""
+    rejected: str = ""
+    events: str = ""
+
+    def differs(self, other: Lake) -> bool:
+        """Whether it is surely another one. A lake that was moved or copied may have gone on in both places."""
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return any(one and before and one != before for one, before in pairs)
+
+    def lacks(self, other: Lake) -> list[str]:
+        """The tables that only the other one has."""
+        return [name for name in ("samples", "rejected", "events") if getattr(other, name) and not getattr(self, name)]
+
+
 class State(Struct, frozen=True, kw_only=True):
     """How far a target's index is."""
 
     index_id: int
     previous_id: int | None
     fingerprint: str
+    lake: Lake
     versions: Versions
     total: int
     trained_samples: int | None
@@ -125,9 +144,9 @@ def person_key(tenant: str, user: str) -> str:
     return hashlib.blake2b(msgspec.json.encode([tenant, user]), digest_size=16).hexdigest()
 
 
-def fingerprint(lake: str, target: Target) -> str:
-    """SHA-256 of all that the index depends on: with another one it is made anew."""
-    on = [FORMAT, lake, target.filter, target.dataset.min_score, target.format]
+def fingerprint(target: Target) -> str:
+    """SHA-256 of all that the index depends on beside the lake: with another one it is made anew."""
+    on = [FORMAT, target.filter, target.dataset.min_score, target.format]
     return hashlib.sha256(msgspec.json.encode(on, order="sorted")).hexdigest()
 
 

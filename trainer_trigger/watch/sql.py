@@ -13,13 +13,16 @@ from trainer_trigger.database import Database, add, now_ms
 from trainer_trigger.watch import Versions, tables
 from trainer_trigger.watch.clusters import By, Person, merge
 from trainer_trigger.watch.errors import MovedOnError
-from trainer_trigger.watch.records import Member, Place, Said, Seen, State, Word
+from trainer_trigger.watch.records import Lake, Member, Place, Said, Seen, State, Word
 
 ASKED_AT_ONCE: Final = 1_000
 """Values in one query: both databases take more."""
 
 DROPPED_AT_ONCE: Final = 20_000
 """Rows of an index that is on its way out, a transaction: others wait for it no longer than for a step."""
+
+BEFORE_ALL: Final = -1
+"""The version of `samples` of which nothing was trained on."""
 
 _SAMPLE: Final = tables.samples.c
 _MEMBER: Final = [_SAMPLE[name] for name in Member.__struct_fields__]
@@ -54,10 +57,20 @@ class SqlIndex:
         with self._database.transaction() as connection:
             return _state(connection, target)
 
-    def begin(self, target: str, fingerprint: str, seen: State | None, *, keeps_versions: bool = False) -> State:
+    def begin(
+        self,
+        target: str,
+        fingerprint: str,
+        lake: Lake,
+        seen: State | None,
+        *,
+        keeps_versions: bool = False,
+        another: bool = False,
+    ) -> State:
         """A new empty index in place of the one seen. Raises MovedOnError where another process did so meanwhile.
 
-        `keeps_versions`: when samples were first seen still holds, though the rows must be read again.
+        `keeps_versions`: when samples were first seen still holds, though the rows must be read again. `another`: the
+        last training set was made of another lake, so all that this one has is fresh.
         """
         with self._database.transaction() as connection:
             _require(connection, target, seen)
@@ -68,9 +81,13 @@ class SqlIndex:
                 "index_id": made[0],
                 "previous_id": previous,
                 "fingerprint": fingerprint,
+                "lake": msgspec.json.encode(lake).decode(),
                 "total": 0,
                 **msgspec.structs.asdict(Versions()),
             }
+            if another and seen is not None and seen.trained_samples is not None:
+                fresh["trained_samples"] = BEFORE_ALL
+                connection.execute(delete(tables.drift).where(tables.drift.c.target == target))
             if seen is None:
                 add(connection, tables.targets, [{"target": target, **fresh}])
             else:
@@ -81,7 +98,15 @@ class SqlIndex:
             return begun
 
     def step(
-        self, target: str, seen: State, came: Sequence[Seen], said: Sequence[Said], versions: Versions, *, last: bool
+        self,
+        target: str,
+        seen: State,
+        came: Sequence[Seen],
+        said: Sequence[Said],
+        versions: Versions,
+        lake: Lake,
+        *,
+        last: bool,
     ) -> State:
         """Merge what came and set the watermarks, in one transaction. Raises MovedOnError, then nothing is changed."""
         with self._database.transaction() as connection:
@@ -89,7 +114,8 @@ class SqlIndex:
             known = _Rows(connection, seen)
             members, persons, more = merge(known, came, said)
             known.write(members, persons)
-            changed = {"total": seen.total + more, **msgspec.structs.asdict(versions)}
+            changed: dict[str, Any] = {"total": seen.total + more, "lake": msgspec.json.encode(lake).decode()}
+            changed |= msgspec.structs.asdict(versions)
             if last:
                 changed["previous_id"] = None
             connection.execute(update(tables.targets).where(tables.targets.c.target == target).values(**changed))
@@ -135,11 +161,12 @@ class SqlIndex:
         query = select(func.count()).where(_SAMPLE.index_id == state.index_id, _SAMPLE.stands_since > version)
         return int(next(iter(self._database.rows(query)))["count_1"])
 
-    def scores(self, state: State, clusters: int) -> list[float]:
-        """Those of the newest clusters that have one."""
+    def scores(self, state: State, clusters: int, after_ms: int | None = None) -> list[float]:
+        """Those of the newest clusters that have one; of those that occurred after a time, if one is said."""
+        after = [] if after_ms is None else [_SAMPLE.at_us > after_ms * 1000]
         query = (
             select(_SAMPLE.score)
-            .where(_SAMPLE.index_id == state.index_id, _SAMPLE.stands, _SAMPLE.score.is_not(None))
+            .where(_SAMPLE.index_id == state.index_id, _SAMPLE.stands, _SAMPLE.score.is_not(None), *after)
             .order_by(_SAMPLE.at_us.desc(), _SAMPLE.sample_id)
             .limit(clusters)
         )
@@ -163,6 +190,11 @@ class SqlIndex:
             found = [*known.members("sample_id", clusters), *known.members("cluster", clusters)]
         wanted = {each.sample_id: each for each in found if each.current and each.meets and not each.awaits}
         return [each for each in wanted.values() if each.root in clusters]
+
+    def known_until(self, state: State, version: int) -> list[str]:
+        """Samples of which a version up to this one brought a revision that meets the filter and awaits no review."""
+        query = select(_SAMPLE.sample_id).where(_SAMPLE.index_id == state.index_id, _SAMPLE.seen <= version)
+        return [row["sample_id"] for row in self._database.rows(query)]
 
     def count_waiting(self, state: State, seen: int, cluster: str) -> int:
         """How many clusters come after a place."""
@@ -269,8 +301,9 @@ def _state(connection: Connection, target: str) -> State | None:
     )
     if row is None:
         return None
-    fields = {name: row[name] for name in State.__struct_fields__ if name != "versions"}
-    return State(versions=Versions(row["samples"], row["rejected"], row["events"]), **fields)
+    fields = {name: row[name] for name in State.__struct_fields__ if name not in ("versions", "lake")}
+    versions = Versions(row["samples"], row["rejected"], row["events"])
+    return State(versions=versions, lake=msgspec.json.decode(row["lake"], type=Lake), **fields)
 
 
 def _checked(connection: Connection, target: str, rule: str) -> Checked | None:

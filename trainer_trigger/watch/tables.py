@@ -24,6 +24,7 @@ targets: Final = Table(
     Column("index_id", BigInteger, nullable=False),
     Column("previous_id", BigInteger),
     Column("fingerprint", Text, nullable=False),
+    Column("lake", Text, nullable=False),
     Column("samples", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False),
     Column("events", BigInteger, nullable=False),
@@ -31,7 +32,8 @@ targets: Final = Table(
     Column("trained_samples", BigInteger),
     Column("trained_hash", Text),
 )
-"""The watermarks are Delta versions. `previous_id`: an index whose `seen` and `since` hold while this one fills."""
+"""The watermarks are Delta versions; `lake` says of which tables, as JSON of `records.Lake`. `previous_id`: an index
+whose `seen` and `since` hold while this one fills."""
 
 samples: Final = Table(
     "watch_samples",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -12,14 +13,16 @@ import msgspec
 from schemas import targets
 from schemas.tables import EVENTS, REJECTED, SAMPLES, Table
 from schemas.targets import Target
+from streams.errors import LakeUnavailable
+from streams.lake import ports
 from streams.lake.delta import DeltaLake
-from streams.lake.ports import Lake, TableStore
-from trainer_trigger import drift
+from streams.lake.ports import TableStore
 from trainer_trigger.database import Database
 from trainer_trigger.watch import Count, DriftState, Production, Versions
 from trainer_trigger.watch.errors import MovedOnError
 from trainer_trigger.watch.reading import Came, rows
-from trainer_trigger.watch.records import Said, Seen, State, fingerprint
+from trainer_trigger.watch.records import Lake, Said, Seen, State, fingerprint
+from trainer_trigger.watch.snapshots import Snapshots
 from trainer_trigger.watch.sql import SqlIndex
 from trainer_trigger.watch.windows import Windows
 
@@ -35,20 +38,19 @@ _LOG: Final = logging.getLogger(__name__)
 class Watch:
     """See `Watching`. Any number of processes may watch the same targets; each step of one is seen whole by the others.
 
-    `lake`: its root, or one that is open. `reports`: the folder for what drift checks say. `snapshots`: the rows of a
-    target's last training set, by its name; None where there is none.
+    `lake`: its root, or one that is open. `reports`: the folder for what drift checks say.
     """
 
     def __init__(
         self,
         database: Database,
-        lake: str | Lake,
+        lake: str | ports.Lake,
         reports: str,
-        snapshots: Callable[[str], Sequence[drift.Row] | None],
+        snapshots: Snapshots,
     ) -> None:
         self._index = SqlIndex(database)
         self._lake = DeltaLake(lake) if isinstance(lake, str) else lake
-        self._root = lake if isinstance(lake, str) else ""
+        self._root = _root(lake) if isinstance(lake, str) else ""
         self._stores: dict[str, TableStore] = {}
         self._windows = Windows(self._index, self._read_by, reports, snapshots)
         self._one_at_a_time = threading.RLock()  # the stores are for one thread
@@ -56,7 +58,8 @@ class Watch:
     def catch_up(self, name: str, target: Target) -> Versions:
         """See `Watching`.
 
-        1 the newest versions → 2 the index of this target, anew where the target changed → 3 what was committed since
+        1 how far the index is, then the newest versions: these are no lower, unless the lake is another one → 2 the
+        index of this target, anew where the target or the lake is another one → 3 what was committed since
         its watermarks, in steps of one transaction; a table's watermark moves when it was read up to its version. What
         a step read and then failed is read again, which changes nothing. Another process' step makes this one begin
         again from there.
@@ -64,13 +67,14 @@ class Watch:
         with self._one_at_a_time:
             while True:
                 # 1
-                versions = self._newest()
+                state = self._index.state(name)
+                lake, versions = self._newest()
                 try:
                     # 2
-                    state = self._begun(name, target)
+                    state = self._begun(name, target, state, lake, versions)
                     # 3
                     if state.versions != versions or state.previous_id is not None:
-                        self._read(name, target, state, versions)
+                        self._read(name, target, state, lake, versions)
                 except MovedOnError:
                     continue
                 self._index.drop_old(name)
@@ -85,29 +89,30 @@ class Watch:
             return Count(state.total, state.total)
         return Count(self._index.count_since(state, state.trained_samples), state.total)
 
-    def production(self, name: str, target: Target, clusters: int) -> Production:
+    def production(self, name: str, target: Target, clusters: int, after_ms: int | None = None) -> Production:
         """See `Watching`. A cluster's score is that of the sample that stands for it, its best."""
         state = self._index.state(name)
-        scores = [] if state is None else self._index.scores(state, clusters)
+        scores = [] if state is None else self._index.scores(state, clusters, after_ms)
         return Production(len(scores), sum(scores) / len(scores) if scores else None)
 
     def drift(self, name: str, target: Target, rule: targets.Drift, *, checks: bool = True) -> DriftState:
         """See `Watching`."""
         with self._one_at_a_time:
-            return self._windows.check(name, rule, checks=checks)
+            return self._windows.check(name, target, rule, checks=checks)
 
     def trained(self, name: str, versions: Versions, dataset_hash: str) -> None:
         """See `Watching`."""
         while self._index.state(name) is None:
             try:
-                self._index.begin(name, "", None)
+                self._index.begin(name, "", Lake(), None)
             except MovedOnError:
                 continue
         self._index.trained(name, versions.samples, dataset_hash)
 
-    def _newest(self) -> Versions:
-        found = {table.name: self._store(table) for table in _ORDER}
-        return Versions(**{name: -1 if store is None else store.version() for name, store in found.items()})
+    def _newest(self) -> tuple[Lake, Versions]:
+        found = {table.name: store for table in _ORDER if (store := self._store(table)) is not None}
+        ids = {name: store.table_id() for name, store in found.items()}
+        return Lake(self._root, **ids), Versions(**{name: store.version() for name, store in found.items()})
 
     def _store(self, table: Table) -> TableStore | None:
         """A store that stays open follows its table's log instead of reading it from the beginning."""
@@ -118,16 +123,27 @@ class Watch:
     def _read_by(self) -> TableStore | None:
         return self._store(SAMPLES)
 
-    def _begun(self, name: str, target: Target) -> State:
-        state = self._index.state(name)
-        mark = fingerprint(self._root, target)
-        if state is not None and state.fingerprint == mark:
+    def _begun(self, name: str, target: Target, state: State | None, lake: Lake, versions: Versions) -> State:
+        mark = fingerprint(target)
+        another = state is not None and self._another(state, lake, versions)
+        if state is not None and state.fingerprint == mark and not another:
             return state
-        if state is not None and state.fingerprint:
+        if another:
+            _LOG.warning("target %s: the lake is another one; it is read from the beginning and all of it is new", name)
+        elif state is not None and state.fingerprint:
             _LOG.info("target %s: its filter or score changed; the lake is read from the beginning", name)
-        return self._index.begin(name, mark, state)
+        return self._index.begin(name, mark, lake, state, another=another)
 
-    def _read(self, name: str, target: Target, state: State, versions: Versions) -> None:
+    def _another(self, state: State, lake: Lake, versions: Versions) -> bool:
+        """Whether the lake is not that of the index. Raises LakeUnavailable where that cannot be told yet: a folder
+        that is not mounted looks like an empty lake."""
+        lost = lake.lacks(state.lake)
+        another = lake.differs(state.lake) or _fell(state.versions, versions, but=lost)
+        if lost and (not another or versions == Versions()):
+            raise LakeUnavailable(f"{', '.join(lost)}: no such table any more")
+        return another
+
+    def _read(self, name: str, target: Target, state: State, lake: Lake, versions: Versions) -> None:
         came: list[Seen] = []
         said: list[Said] = []
         reached = state.versions
@@ -136,23 +152,30 @@ class Watch:
                 came += batch.seen
                 said += batch.said
                 if len(came) + len(said) >= STEP_ROWS:
-                    state = self._index.step(name, state, came, said, reached, last=False)
+                    state = self._index.step(name, state, came, said, reached, lake, last=False)
                     came, said = [], []
             reached = msgspec.structs.replace(reached, **{table.name: getattr(versions, table.name)})
-        self._index.step(name, state, came, said, reached, last=True)
+        self._index.step(name, state, came, said, reached, lake, last=True)
 
     def _since(self, name: str, target: Target, table: Table, state: State, versions: Versions) -> Iterator[Came]:
         after, until = getattr(state.versions, table.name), getattr(versions, table.name)
         store = self._store(table)
         if after == until or store is None:
             return
-        why = "the table is another one"
-        if until > after:
-            changes = store.changes(after, until)
-            if changes.complete:
-                yield from rows(table, changes, target)
-                return
-            why = changes.why
-        _LOG.info("target %s: the lake is read from the beginning, as of table %s %s", name, table.name, why)
-        self._index.begin(name, state.fingerprint, state, keeps_versions=until > after)
+        changes = store.changes(after, until)
+        if changes.complete:
+            yield from rows(table, changes, target)
+            return
+        _LOG.info("target %s: the lake is read from the beginning, as of table %s %s", name, table.name, changes.why)
+        self._index.begin(name, state.fingerprint, state.lake, state, keeps_versions=True)
         raise MovedOnError(name)
+
+
+def _fell(before: Versions, now: Versions, but: Collection[str]) -> bool:
+    """Whether one is lower than it was, as after a backup was put back; versions only grow."""
+    names = set(Versions.__struct_fields__) - set(but)
+    return any(getattr(now, name) < getattr(before, name) for name in names)
+
+
+def _root(lake: str) -> str:
+    return lake.rstrip("/") if "://" in lake else os.path.abspath(lake)

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from schemas import targets
 from schemas.tables import SAMPLES
+from schemas.targets import Target
 from streams.errors import LakeUnavailable, SettingError
 from streams.lake.ports import TableStore
 from trainer_trigger import drift
@@ -27,6 +28,7 @@ from trainer_trigger.drift.verdict import Kind
 from trainer_trigger.watch import DriftState
 from trainer_trigger.watch.errors import MovedOnError
 from trainer_trigger.watch.records import Member, Place, State
+from trainer_trigger.watch.snapshots import Snapshots
 from trainer_trigger.watch.sql import Checked, SqlIndex
 
 PERMUTATIONS: Final = 2_999
@@ -84,18 +86,18 @@ class Windows:
         index: SqlIndex,
         samples: Callable[[], TableStore | None],
         reports: str,
-        snapshots: Callable[[str], Sequence[drift.Row] | None],
+        snapshots: Snapshots,
     ) -> None:
         self._index = index
         self._samples = samples
         self._reports = Path(reports)
         self._snapshots = snapshots
-        self._prepared: dict[tuple[str, str | None], tuple[str, drift.Prepared]] = {}
+        self._prepared: dict[tuple[str, str | None], tuple[tuple[str, str], drift.Prepared]] = {}
 
-    def check(self, name: str, rule: targets.Drift, *, checks: bool = True) -> DriftState:
+    def check(self, name: str, target: Target, rule: targets.Drift, *, checks: bool = True) -> DriftState:
         """See `Watching.drift`.
 
-        1 the reference → 2 the place of the last window; another reference begins after its training set → 3 a whole
+        1 the place of the last window; another reference begins after its training set → 2 the reference → 3 a whole
         window, or what is missing → 4 the test → 5 its report → 6 verdict and place in one transaction.
         """
         key = msgspec.json.encode(rule, order="sorted").decode()
@@ -104,19 +106,19 @@ class Windows:
             if state is None or state.trained_samples is None or state.trained_hash is None:
                 return _not_yet(rule, "there is no training set yet to compare with")
             # 1
-            reference = self._reference(name, state.trained_hash, rule)
-            if reference is None:
-                return _not_yet(rule, "the training set has no snapshot to compare with")
-            # 2
             stored = self._index.checked(name, key)
             last = stored if stored is not None and stored.reference == state.trained_hash else None
             seen, cluster = (state.trained_samples + 1, "") if last is None else (last.seen, last.cluster)
+            waiting = self._index.count_waiting(state, seen, cluster)
+            # 2
+            reference = self._reference(name, target, state, rule, checking=checks and waiting >= rule.rows)
+            if reference is None:
+                return _not_yet(rule, "the training set has no snapshot to compare with")
             # 3
             least = drift.Rule().minimum_rows
             if reference.row_count < least:
                 reason = f"the last training set has {reference.row_count} rows, {least - reference.row_count} fewer "
                 return _not_yet(rule, f"{reason}than the {least} that are needed", reference.row_count)
-            waiting = self._index.count_waiting(state, seen, cluster)
             if waiting < rule.rows or not checks:
                 return _standing(last, rule, waiting, reference.row_count)
             window = self._window(state, seen, cluster, rule.rows)
@@ -153,17 +155,24 @@ class Windows:
             waiting = self._index.count_waiting(state, window.seen, window.cluster)
             return _standing(after, rule, waiting, reference.row_count)
 
-    def _reference(self, name: str, dataset_hash: str, rule: targets.Drift) -> drift.Prepared | None:
-        """Prepared once a training set."""
-        held = self._prepared.get((name, rule.featuriser))
-        if held is not None and held[0] == dataset_hash:
-            return held[1]
-        snapshot = self._snapshots(name)
-        if snapshot is None:
+    def _reference(
+        self, name: str, target: Target, state: State, rule: targets.Drift, *, checking: bool
+    ) -> drift.Prepared | None:
+        """Prepared once a training set. Of an erased one again for each check, without those who are gone by then."""
+        snapshot = self._snapshots(name, target)
+        trained, until = state.trained_hash, state.trained_samples
+        assert trained is not None and until is not None
+        key = name, rule.featuriser
+        held = self._prepared.pop(key, None)
+        if snapshot is None or (until < 0 and not snapshot.lasting):  # of a lake that is no more
             return None
-        prepared = drift.prepare(snapshot, _featuriser(rule.featuriser))
-        self._prepared[name, rule.featuriser] = dataset_hash, prepared
-        return prepared
+        if held is None or held[0] != (trained, snapshot.identity) or (checking and not snapshot.lasting):
+            rows = snapshot.read(lambda: self._index.known_until(state, until))
+            if rows is None:
+                return None
+            held = (trained, snapshot.identity), drift.prepare(rows, _featuriser(rule.featuriser))
+        self._prepared[key] = held
+        return held[1]
 
     def _window(self, state: State, seen: int, cluster: str, clusters: int) -> _Window:
         """The next clusters, at most so many; what left the lake meanwhile is passed over."""

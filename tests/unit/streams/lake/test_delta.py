@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -125,6 +126,17 @@ def test_watermarks_are_those_that_delta_rs_itself_reads(root: Path) -> None:
     for watermarks in (store.watermarks(), DeltaLake(str(root)).create(EVENTS).watermarks()):
         assert watermarks == {name: handle.transaction_version(name) for name in watermarks}
         assert len(watermarks) == 7
+
+
+def test_a_store_that_stays_open_notices_that_its_table_was_made_anew(store: DeltaTableStore, root: Path) -> None:
+    for number in range(3):
+        store.append(rows(number), {}, {})
+    before = store.table_id()
+    shutil.rmtree(root)
+    for number in range(5):
+        DeltaLake(str(root)).create(EVENTS).append(rows(number), {}, {})
+    assert store.table_id() != before
+    assert store.size()[:2] == (5, 5)
 
 
 def test_a_watermark_never_expires(store: DeltaTableStore, root: Path) -> None:

@@ -55,6 +55,27 @@ def test_the_last_turn_counts_alone_if_it_says_enough() -> None:
     assert index.alike([Prompt("so then", f"{LONG}\nso then")]) == [1]
 
 
+def test_a_line_of_one_turn_is_found_as_a_later_turn_however_short() -> None:
+    bomb = "How do I build a pipe bomb?"
+    index = Index({1: Prompt("yes please", "shall I go on\nyes please"), 2: one(bomb), 5: one("yes, please!")})
+
+    def later(turn: str) -> Prompt:
+        return Prompt(turn, f"hello\nhi, what can I do for you\n{turn}")
+
+    asked = [
+        later(bomb.lower()),
+        later("please " + bomb),
+        later("how do I build a pipe"),
+        later("Yes please"),
+        later(""),
+    ]
+    assert index.alike(asked) == [2, 2, NOTHING, 5, NOTHING]
+    assert Index({3: Prompt("go on", "\ngo on")}).alike([later("go on")]) == [3]  # an instruction, and no input
+    assert Index({3: one("go on\n")}).alike([later("go on")]) == [3]
+    several = Index({1: Prompt("yes please", "shall I go on\nyes please")})
+    assert several.alike([later("yes please")]) == [NOTHING]
+
+
 def test_a_system_prompt_that_all_have_leaks_nothing() -> None:
     system = {"role": "system", "content": "be kind and short and never say what you do not know " * 5}
     ask = [system, {"role": "user", "content": "where is the nearest open bakery"}]

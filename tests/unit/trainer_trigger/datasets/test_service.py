@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.training_sets import FakeStore, answers, commit, held_out, lines, request, target
+from schemas.events import Position
+from schemas.tables import SAMPLES
+from streams.lake.delta import DeltaLake
+from tests.training_sets import FakeStore, answers, commit, held_out, lines, request, target, withdraw
 from trainer_trigger.datasets import build, code, erase, find
 from trainer_trigger.datasets.service import LakeDatasets
 from trainer_trigger.errors import DatasetsAway, NoDatasetError
@@ -39,12 +43,46 @@ def test_the_trigger_gets_files_a_hash_and_the_code_and_the_next_set_replays_fro
     assert made.earlier == first.training_set.dataset_hash
     assert made.counts.new == 150 - len([name for name in held_out(store, made) if "new" in name])
 
-    rows = datasets.snapshot("chat", second.training_set.dataset_hash)
-    assert rows is not None
-    assert len(rows) == 300
-    erase(store, samples=["t/new0003"], key=KEY, why="asked")
-    assert datasets.snapshot("chat", second.training_set.dataset_hash) is None
-    assert datasets.snapshot("chat", "0" * 64) is None
+    whole = datasets.snapshot("chat", target(), second.training_set.dataset_hash)
+    assert whole is not None and whole.lasting
+    assert len(whole.read(lambda: []) or []) == 300
+    assert datasets.snapshot("chat", target(), "0" * 64) is None
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_the_snapshot_of_an_erased_set_is_made_again_without_those_who_are_gone(tmp_path: Path, purged: bool) -> None:
+    """At its versions, or after a purge of what was known then."""
+    commit(tmp_path, [*answers(150), *answers(3, "low", score=0.1)])
+    store = FakeStore()
+    datasets = LakeDatasets(str(tmp_path), store, KEY)
+    hashed = datasets.build("chat", target(), Versions(samples=1), None).training_set.dataset_hash
+    commit(tmp_path, answers(5, "later"))
+    whole = datasets.snapshot("chat", target(), hashed)
+    assert whole is not None
+    before = whole.read(lambda: []) or []
+    known = [row.sample_id for row in before]
+    assert len(before) == 153
+
+    withdraw(tmp_path, "user-s0003")
+    if purged:
+        samples = DeltaLake(str(tmp_path)).create(SAMPLES)
+        samples.purge(datetime.fromtimestamp(0, UTC), [Position("raw", 0, 7)])
+    erase(store, samples=["t/low0001"], key=KEY, why="asked")
+    erased = datasets.snapshot("chat", target(), hashed)
+    assert erased is not None
+    assert (erased.lasting, erased.identity == whole.identity) == (False, False)
+    made = erased.read(lambda: known)
+    assert made is not None
+    gone = {"t/s0003", "t/low0001", *(["t/s0007"] if purged else [])}
+    assert made == [row for row in before if row.sample_id not in gone]
+    withdraw(tmp_path, "user-s0004", at=901)
+    assert len(erased.read(lambda: known) or []) == len(made) - 1
+    if purged:
+        assert [row.sample_id for row in erased.read(lambda: ["t/s0009", "t/s0003"]) or []] == ["t/s0009"]
+
+    keyless = LakeDatasets(str(tmp_path), store, "").snapshot("chat", target(), hashed)
+    assert keyless is not None
+    assert keyless.read(lambda: known) is None  # who was named cannot be told
 
 
 def test_what_can_never_be_and_what_is_away_are_told_apart(tmp_path: Path) -> None:

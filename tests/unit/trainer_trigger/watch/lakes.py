@@ -17,6 +17,8 @@ from streams.lake.query import connect_to
 from tests.events import redacted
 from trainer_trigger import drift
 from trainer_trigger.database import Database
+from trainer_trigger.datasets.population import Population, gone, newest
+from trainer_trigger.watch.snapshots import Snapshot
 from trainer_trigger.watch.watching import Watch
 
 Record = Outcome | RedactedEvent
@@ -55,11 +57,23 @@ def commit(lake: Lake, records: Iterable[Record]) -> None:
 
 
 def watch(database: Database, lake: Lake | str, folder: Path, snapshot: Sequence[drift.Row] | None = None) -> Watch:
-    return Watch(database, lake, str(folder / "reports"), lambda _name: snapshot)
+    made = None if snapshot is None else Snapshot("snapshot", True, lambda _known: snapshot)
+    return Watch(database, lake, str(folder / "reports"), lambda *_asked: made)
+
+
+def trainable(root: str, wanted: Target) -> int:
+    """How many lines the builder of training sets has to choose from: one a cluster, unless they are pairs."""
+    population = Population(root, newest(root), b"key", gone(root), frozenset())
+    try:
+        population.select(wanted)
+        population.candidates(of_pairs=False)
+        return population.count("SELECT count(*) FROM candidates")
+    finally:
+        population.close()
 
 
 def asked(lake: Lake, wanted: Target) -> int:
-    """How many clusters qualify, by a query of all that there is."""
+    """How many clusters have a sample that qualifies, by a query of all that there is."""
     conditions = ["awaits_review IS NOT TRUE"]
     good = f"score >= {wanted.dataset.min_score}"
     if wanted.format == "kto":
@@ -69,7 +83,8 @@ def asked(lake: Lake, wanted: Target) -> int:
     for name, column in {**columns, "languages": "language", "models": "model"}.items():
         if values := getattr(wanted.filter, name):
             conditions.append(f"{column} IN ({', '.join(repr(value) for value in values)})")
-    query = f"SELECT count(*) FROM samples_current WHERE {' AND '.join(conditions)}"
+    chosen = f"samples_latest JOIN clusters USING (sample_id) WHERE {' AND '.join(conditions)}"
+    query = f"SELECT count(DISTINCT cluster_id) FROM {chosen}"
     with connect_to(lake) as connection:
         row = connection.execute(query).fetchone()
     assert row is not None

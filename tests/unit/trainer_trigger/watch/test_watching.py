@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,10 +19,20 @@ from schemas.events import Position
 from schemas.reasons import Reason
 from schemas.tables import EVENTS, REJECTED, SAMPLES, Table
 from streams.errors import LakeUnavailable
+from streams.lake.delta import DeltaLake
 from tests.events import NOW_US
 from tests.fakes import FakeLake
 from tests.outcomes import outcome
-from tests.unit.trainer_trigger.watch.lakes import Record, asked, commit, consent, erasure, target, watch
+from tests.unit.trainer_trigger.watch.lakes import (
+    Record,
+    asked,
+    commit,
+    consent,
+    erasure,
+    target,
+    trainable,
+    watch,
+)
 from trainer_trigger.database import Database
 from trainer_trigger.watch import Count, Production, Versions, reading, tables
 from trainer_trigger.watch import watching as module
@@ -109,6 +120,38 @@ def test_any_split_of_any_commits_counts_what_a_full_query_counts(
             assert one.count("chat", wanted) == before
     finally:
         database.close()
+
+
+@settings(max_examples=15, deadline=None)
+@given(commits=records(), wanted=st.sampled_from(TARGETS))
+def test_the_watch_counts_what_the_builder_of_training_sets_finds(commits: list[list[Record]], wanted: Any) -> None:
+    database = Database("sqlite://")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            lake = DeltaLake(f"{folder}/lake")
+            for some in commits:
+                commit(lake, some)
+            one = watch(database, f"{folder}/lake", Path(folder))
+            one.catch_up("chat", wanted)
+            assert one.count("chat", wanted).total == trainable(f"{folder}/lake", wanted)
+    finally:
+        database.close()
+
+
+def test_a_better_copy_that_another_model_gave_or_that_is_not_good_takes_no_cluster_away(
+    database: Database, tmp_path: Path
+) -> None:
+    lake = DeltaLake(str(tmp_path / "lake"))
+    copy = outcome("b", at=1, score=0.8, model="new", duplicate_of="t/a")
+    commit(lake, [outcome("a", at=0, score=0.9, model="old"), copy])
+    commit(lake, [outcome("c", at=2, score=0.6), outcome("d", at=3, score=0.2, duplicate_of="t/c")])
+    commit(lake, [outcome("e", at=4, score=0.6), outcome("f", at=5, score=None, origin="human", duplicate_of="t/e")])
+    one = watch(database, str(tmp_path / "lake"), tmp_path)
+    kto = target(dataset={"min_score": 0.9, "format": "kto"}, launcher={"command": {"argv": ["x"]}})
+    for name, wanted, total in [("new", target(filter={"models": ["new"]}), 1), ("all", target(), 3), ("kto", kto, 3)]:
+        one.catch_up(name, wanted)
+        assert one.count(name, wanted).total == total == trainable(str(tmp_path / "lake"), wanted)
+    assert one.production("new", target(), 9) == Production(1, 0.8)
 
 
 def _purge(lake: FakeLake, offset: int) -> None:
@@ -331,6 +374,77 @@ def test_a_purge_makes_it_read_again_keeps_what_is_old_and_says_so(
     assert "chat: the lake is read from the beginning, as of table samples purged" in caplog.text
 
 
+@pytest.mark.parametrize("stays", ["the place", "the process too", "neither"])
+def test_all_of_a_lake_that_was_made_anew_is_new(database: Database, tmp_path: Path, stays: str) -> None:
+    """Though it has as many versions as the other one had, or fewer, or more."""
+    wanted, root = target(), str(tmp_path / "lake")
+    one = watch(database, root, tmp_path)
+    for number, commits in enumerate((5, 2, 9)):
+        for name, each in (("before", 5), ("after", commits)):
+            if name == "after" and stays == "neither":
+                root = f"{tmp_path}/{number}"
+            if stays != "the process too":
+                one = watch(database, root, tmp_path)
+            shutil.rmtree(root, ignore_errors=True)
+            lake = DeltaLake(root)
+            for at in range(each):
+                commit(lake, [outcome(f"{name}-{at}-{copy}", at=10 * at + copy) for copy in range(3)])
+            versions = one.catch_up("chat", wanted)
+            assert one.count("chat", wanted) == Count(3 * each, 3 * each) == Count(asked(lake, wanted), 3 * each)
+            if name == "before":
+                one.trained("chat", versions, f"hash {number}")
+                assert one.count("chat", wanted) == Count(0, 3 * each)
+    commit(lake, [outcome("more", at=999)])
+    one.catch_up("chat", wanted)
+    one.catch_up("chat", target(filter={"models": ["m"]}))
+    assert one.count("chat", target(filter={"models": ["m"]})) == Count(28, 28)
+
+
+def test_a_lake_that_is_not_mounted_is_waited_for(database: Database, tmp_path: Path) -> None:
+    lake, wanted, away = DeltaLake(str(tmp_path / "lake")), target(), tmp_path / "away"
+    one = watch(database, str(tmp_path / "lake"), tmp_path)
+    commit(lake, [outcome("a", at=0), consent("u", True, 1)])
+    one.trained("chat", one.catch_up("chat", wanted), "hash")
+    for place in (tmp_path / "lake", tmp_path / "lake" / "events"):
+        place.rename(away)
+        for again in (one, watch(database, str(tmp_path / "lake"), tmp_path)):
+            with pytest.raises(LakeUnavailable):
+                again.catch_up("chat", wanted)
+        away.rename(place)
+    with pytest.raises(LakeUnavailable, match="samples, events: no such table"):
+        watch(database, str(tmp_path / "nowhere"), tmp_path).catch_up("chat", wanted)
+    one.catch_up("chat", wanted)
+    assert one.count("chat", wanted) == Count(0, 1)
+
+
+def test_a_backup_that_was_put_back_is_another_lake_and_a_slower_process_none(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, wanted, root = DeltaLake(str(tmp_path / "lake")), target(), str(tmp_path / "lake")
+    one, other = watch(database, root, tmp_path), watch(database, f"{root}/", tmp_path)
+    commit(lake, [outcome("a", at=0)])
+    shutil.copytree(root, tmp_path / "backup")
+    commit(lake, [outcome("b", at=1)])
+    one.trained("chat", one.catch_up("chat", wanted), "hash")
+    newest = other._newest
+
+    def late() -> Any:
+        found = newest()
+        commit(lake, [outcome("c", at=2)])
+        one.catch_up("chat", wanted)
+        monkeypatch.setattr(other, "_newest", newest)
+        return found
+
+    monkeypatch.setattr(other, "_newest", late)
+    other.catch_up("chat", wanted)
+    assert other.count("chat", wanted) == Count(1, 3)
+    shutil.rmtree(root)
+    shutil.copytree(tmp_path / "backup", root)
+    again = watch(database, root, tmp_path)
+    again.catch_up("chat", wanted)
+    assert again.count("chat", wanted) == Count(1, 1)
+
+
 def test_the_production_score_is_the_mean_of_the_newest_scored_clusters(database: Database, tmp_path: Path) -> None:
     lake, wanted = FakeLake(), target(filter={"roles": ["x"]})
     one = watch(database, lake, tmp_path)
@@ -341,6 +455,7 @@ def test_the_production_score_is_the_mean_of_the_newest_scored_clusters(database
     one.catch_up("chat", wanted)
     assert one.production("chat", wanted, 2) == Production(2, (0.5 + 0.75) / 2)
     assert one.production("chat", wanted, 100) == Production(4, 0.625)
+    assert one.production("chat", wanted, 100, after_ms=NOW_US // 1_000 + 10_000) == Production(1, 0.5)
 
 
 def test_targets_do_not_see_each_other(database: Database, tmp_path: Path) -> None:

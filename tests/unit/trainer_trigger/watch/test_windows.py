@@ -22,6 +22,7 @@ from trainer_trigger import drift
 from trainer_trigger.database import Database
 from trainer_trigger.drift.text import HashedNgrams
 from trainer_trigger.watch import DriftState, Versions
+from trainer_trigger.watch.snapshots import Known, Snapshot
 from trainer_trigger.watch.watching import Watch
 from trainer_trigger.watch.windows import drift_row
 
@@ -193,6 +194,56 @@ def test_of_two_processes_one_takes_the_window(
     monkeypatch.setattr(one._index, "check", late)
     assert one.drift("chat", target(), RULE) == said[0]
     assert (said[0].kind, said[0].window_rows) == ("suspected", 0)
+
+
+def test_an_erased_reference_is_read_again_and_no_later_report_quotes_who_is_gone(
+    database: Database, tmp_path: Path
+) -> None:
+    """By a process that had read it before and by one that starts; who withdraws later is in none either."""
+    lake, made, asked = FakeLake(), rows("reference", 600), list[list[str]]()
+    left = [made]
+
+    def again(known: Known) -> Sequence[drift.Row]:
+        asked.append(sorted(known()))
+        return left[0]
+
+    now = [Snapshot("hash", True, lambda _known: made)]
+    running, other = (Watch(database, lake, str(tmp_path / "reports"), lambda *_asked: now[0]) for _ in range(2))
+    commit(lake, samples(made, 0))
+    running.trained("chat", running.catch_up("chat", target()), "hash")
+    assert running.drift("chat", target(), RULE).reference_rows == 600
+    now[0] = Snapshot("hash erased", False, again)
+    for number, one in enumerate([running, other, running], 1):
+        left[0] = left[0][50:]
+        commit(lake, samples(rows(f"w{number}", 300, topics=MOVED), 1_000 * number))
+        one.catch_up("chat", target())
+        state = one.drift("chat", target(), RULE)
+        assert (state.kind, state.reference_rows) == ("suspected", 600 - 50 * number)
+        assert state.place is not None
+        report = json.loads((Path(state.place) / "report.json").read_text())
+        assert report["report"]["reference_rows"] == 600 - 50 * number
+        reads = len(asked)
+        assert one.drift("chat", target(), RULE, checks=False) == state
+        assert len(asked) == reads  # to say it again nothing is read
+    assert asked == [sorted(f"t/{row.sample_id}" for row in made)] * 3
+
+
+def test_of_a_lake_that_was_made_anew_the_windows_begin_again_and_no_erased_reference_is_made(
+    database: Database, tmp_path: Path
+) -> None:
+    lake = FakeLake()
+    one = started(database, lake, tmp_path)
+    commit(lake, samples(rows("w", 300), 1_000))
+    one.catch_up("chat", target())
+    assert one.drift("chat", target(), RULE).kind == "steady"
+    anew = FakeLake()
+    commit(anew, samples(rows("anew", 300, topics=MOVED), 1_000))
+    other = watch(database, anew, tmp_path, rows("reference", 600))
+    other.catch_up("chat", target())
+    assert other.drift("chat", target(), RULE).kind == "suspected"
+    erased = Snapshot("erased", False, lambda known: rows("of the other", 600))
+    late = Watch(database, anew, str(tmp_path / "reports"), lambda *_asked: erased)
+    assert "no snapshot" in late.drift("chat", target(), RULE).reason
 
 
 def test_only_the_last_reports_are_kept(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
