@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -320,6 +321,7 @@ def _show_job(job: JobView) -> None:
         "dataset": job.dataset_place,
         "configuration": None if job.config_hash is None else f"{job.config_version} {job.config_hash[:12]}",
         "cost": f"{job.cost_cents:,} cents" if job.key is not None else None,
+        "examples": f"{len(job.examples):,}: {', '.join(job.examples)}" if job.examples else None,
     }
     for name, value in facts.items():
         if value:
@@ -337,14 +339,21 @@ def _step_row(step: Step) -> list[str]:
 
 
 def drawn(curve: Curve) -> str:
-    """A curve in one line: steps, values, and bars; of more than 60 points the mean of each sixtieth."""
-    values = [value for _, value in curve.points]
+    """A curve in one line: steps, values, and bars; of more than 60 points the mean of each sixtieth.
+
+    Infinite values and NaN are left out.
+    """
+    points = [(step, value) for step, value in curve.points if math.isfinite(value)]
+    if not points:
+        return f"{curve.name:<27}no finite value"
+    scale = max(abs(value) for _, value in points) or 1.0  # so that no sum is too large
+    values = [value / scale for _, value in points]
     parts = min(WIDTH, len(values))
     cuts = [len(values) * part // parts for part in range(parts + 1)]
     means = [sum(values[low:high]) / (high - low) for low, high in itertools.pairwise(cuts)]
     least, span = min(means), (max(means) - min(means)) or 1.0
     bars = "".join(BARS[round((value - least) / span * (len(BARS) - 1))] for value in means)
-    first, last = curve.points[0], curve.points[-1]
+    first, last = points[0], points[-1]
     return f"{curve.name:<27}{bars} {first[1]:.4f} at step {first[0]:,} to {last[1]:.4f} at step {last[0]:,}"
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,10 +28,16 @@ from schemas.training import Training
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(gt=0)]
-Days = Annotated[float, Meta(gt=0)]
+Days = Annotated[float, Meta(gt=0, le=36_500)]
 Text = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")]
 """Of a target: it names folders and leases."""
+
+Kind = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_-]{0,63}\Z")]
+"""Of an event."""
+
+MANUAL: Final = "manual"
+"""The kind by which a person fires: no policy asks for it."""
 
 Version = Annotated[str, Meta(pattern=r"\Av[0-9]{1,6}\Z")]
 
@@ -88,7 +95,11 @@ class Performance(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Somebody said so: `millrace trigger fire` or the API, for one of `kinds`; none is any."""
 
-    kinds: tuple[Text, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+
+    def __post_init__(self) -> None:
+        if MANUAL in self.kinds:
+            raise ValueError(f"{MANUAL!r} is how a person fires, whatever the policies say: it is no event")
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -163,6 +174,15 @@ class OpenAI(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     api_version: Text | None = None
     settles_s: Annotated[float, Meta(ge=0)] | None = None
 
+    def __post_init__(self) -> None:
+        try:
+            said = urlsplit(self.base_url)
+            whole = said.scheme in {"http", "https"} and said.hostname and said.port != 0
+        except ValueError:  # of its port, or of brackets
+            whole = False
+        if not whole:
+            raise ValueError("base_url is no http:// or https:// URL with a host and, if it has one, a port in digits")
+
 
 class Command(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An executable with its arguments: the manifest on its stdin, NDJSON on its stdout. `runs`: folder of its runs."""
@@ -197,8 +217,8 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     training: Training
     launcher: LauncherChoice
     min_samples: Annotated[int, Meta(ge=MIN_SAMPLES)] = MIN_SAMPLES
-    debounce_minutes: Annotated[float, Meta(ge=0)] = 0.0
-    cooldown_hours: Annotated[float, Meta(ge=0)] = 24.0
+    debounce_minutes: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    cooldown_hours: Annotated[float, Meta(ge=0, le=1_000_000)] = 24.0
     budget_cents: Count | None = None
     cost_cents: Count = 0
     approval: Literal["automatic", "manual"] = "automatic"

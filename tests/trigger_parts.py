@@ -61,10 +61,11 @@ class Dying:
 
 
 class FakeWatch:
-    """A lake that, while it `grows`, has another version each time. `fresh` is taken back to 0 by `trained`."""
+    """A lake that, while it `grows`, has another version each time. `fresh` is taken back to `left` by `trained`."""
 
     def __init__(self, fresh: int = 600, total: int = 600) -> None:
         self.fresh, self.total = fresh, total
+        self.left = 0
         self.version, self.grows = 0, True
         self.away = False
         self.drift_error: Exception | None = None
@@ -72,6 +73,7 @@ class FakeWatch:
         self.told: list[tuple[str, Versions, str]] = []
         self.drifted = DriftState(kind="steady", reason="nothing moved", window_rows=0, needed=300, reference_rows=900)
         self.scores = Production(300, 0.9)
+        self.scores_after = Production(0, None)
 
     def catch_up(self, name: str, target: Target) -> Versions:
         if self.away:
@@ -82,8 +84,8 @@ class FakeWatch:
     def count(self, name: str, target: Target) -> Count:
         return Count(self.fresh, self.total)
 
-    def production(self, name: str, target: Target, clusters: int) -> Production:
-        return self.scores
+    def production(self, name: str, target: Target, clusters: int, after_ms: int | None = None) -> Production:
+        return self.scores if after_ms is None else self.scores_after
 
     def drift(self, name: str, target: Target, rule: targets.Drift, *, checks: bool = True) -> DriftState:
         self.checked += checks
@@ -93,7 +95,7 @@ class FakeWatch:
 
     def trained(self, name: str, versions: Versions, dataset_hash: str) -> None:
         self.told.append((name, versions, dataset_hash))
-        self.fresh = 0
+        self.fresh = self.left
 
 
 class FakeDatasets:
@@ -119,6 +121,7 @@ class FakeProvider:
     """A launcher that trains at once, or ends as `ends`."""
 
     settles_s: float | None = 0.0
+    identity = "millrace at http://127.0.0.1:9/v1"
 
     def __init__(self) -> None:
         self.jobs: dict[str, str] = {}

@@ -4,7 +4,7 @@
 |---|---|---|
 | paused | while somebody has paused the target | waits for it |
 | active run | while a launch of the target has not ended | waits for it |
-| minimum | below `min_samples`, at least 100 | is refused |
+| minimum | the training set would be below `min_samples`, at least 100 | is refused |
 | golden set | the target says neither a golden set and a harm suite nor `none` | is refused |
 | budget | the month's budget does not cover `cost_cents` | is refused |
 | launcher | it cannot work as it is configured | is refused |
@@ -22,9 +22,9 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from schemas.targets import MIN_SAMPLES, Target
+from schemas.targets import MIN_SAMPLES, DatasetPlan, Target
 from trainer_trigger.controls.records import MANUAL, Pause
-from trainer_trigger.policies.event import said
+from trainer_trigger.policies.event import told
 from trainer_trigger.policies.facts import Facts, Finding, ago, counted
 
 MINUTE_MS: Final = 60_000
@@ -57,7 +57,8 @@ class Refusal(Struct, frozen=True, kw_only=True):
 class Standing(Struct, frozen=True, kw_only=True):
     """What the guards look at. `began_ms`: of the last run, whatever became of it; `holds_since_ms`: the policies.
 
-    `budget_left_cents` is None without a budget. `lake` and `launcher` say what is wrong there, where something is.
+    `budget_left_cents` is None without a budget. `earlier`: there is a training set that was trained on. `lake` and
+    `launcher` say what is wrong there, where something is.
     """
 
     paused: Pause | None = None
@@ -67,6 +68,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     began_ms: int | None = None
     holds_since_ms: int | None = None
     refusal: Refusal | None = None
+    earlier: bool = False
     lake: str = ""
     launcher: str = ""
 
@@ -111,7 +113,7 @@ def decide(target: Target, finding: Finding, facts: Facts, standing: Standing) -
     kind: Kind = "fires" if wanted and not stopped else "no"
     if fired and stopped and not {guard.name for guard in stopped} & WAITED_FOR:
         kind = "refused"
-    why = " and ".join([*(said(signal) for signal in fired), *([finding.words] if finding.holds else [])])
+    why = " and ".join([*([told(fired)] if fired else []), *([finding.words] if finding.holds else [])])
     hindered = "; ".join(guard.words for guard in stopped)
     needs_approval = target.approval == "manual"
     if kind == "fires":
@@ -120,7 +122,9 @@ def decide(target: Target, finding: Finding, facts: Facts, standing: Standing) -
         words = f"{why}; but {hindered}"
     else:
         words = f"{finding.words}{f'; besides, {hindered}' if stopped else ''}"
-    signals = dict.fromkeys([*(signal.signal_id for signal in fired), *finding.signals]) if wanted else {}
+    # A person is told that it cannot be; what a policy has heard waits on.
+    heard = finding.signals if kind != "refused" else ()
+    signals = dict.fromkeys([*(signal.signal_id for signal in fired), *heard]) if wanted else {}
     return Verdict(
         kind=kind,
         words=words,
@@ -150,10 +154,22 @@ def _active(_target: Target, _finding: Finding, _facts: Facts, standing: Standin
 
 def _minimum(target: Target, _finding: Finding, facts: Facts, standing: Standing, _fired: bool) -> Guard:
     least = max(target.min_samples, MIN_SAMPLES)
-    enough = facts.total >= least
-    words = f"{facts.total:,} samples, at least {least:,} are needed"
+    size = _size(target.dataset, facts, earlier=standing.earlier)
+    enough = size >= least
+    samples = f"{facts.fresh:,} new samples" if standing.earlier else f"{facts.total:,} samples"
+    words = f"{samples} make a training set of about {size:,}, at least {least:,} are needed"
     lake = f" ({standing.lake})" if standing.lake and not enough else ""
     return Guard("minimum", enough, f"{words}{lake}")
+
+
+def _size(plan: DatasetPlan, facts: Facts, *, earlier: bool) -> int:
+    """About how many lines the builder would train on: all that are there, later the new ones and their replay."""
+    new = facts.fresh if earlier else facts.total
+    older = min(facts.total - new, new * plan.replay / (1 - plan.replay)) if earlier else 0
+    taken = (new + older) * (1 - plan.holdout.share)
+    if plan.max_samples is not None:
+        taken = min(taken, plan.max_samples)
+    return int(taken * (1 - plan.validation) + 1e-6)  # 100 lines are 100, however they are rounded
 
 
 def _golden(target: Target, _finding: Finding, _facts: Facts, _standing: Standing, _fired: bool) -> Guard:

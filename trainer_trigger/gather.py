@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -9,16 +10,18 @@ from typing import Final
 import msgspec
 
 from schemas.targets import Drift, Target
-from streams.errors import LakeUnavailable
+from streams.errors import LakeUnavailable, SettingError
 from trainer_trigger.controls import Controls
 from trainer_trigger.controls.records import Outcome, Stage
 from trainer_trigger.decide import Active, Refusal, Standing
 from trainer_trigger.drift.errors import DriftError
+from trainer_trigger.errors import DatabaseRefusedError, DatabaseUnavailable, DatasetsAway
 from trainer_trigger.ledger import TERMINAL, Launch, Ledger, State
 from trainer_trigger.policies import Facts, leaves
 from trainer_trigger.policies.performance import SCORE
 from trainer_trigger.watch import DriftState, Versions, Watching
 
+LOGGER: Final = logging.getLogger(__name__)
 LAUNCHES: Final = 200
 """So many of a target's last launches are looked at."""
 
@@ -57,10 +60,12 @@ def gather(
     clusters = watch.count(name, target)
     rules = list(leaves(target.policy))
     launches = tuple(ledger.launches(name, limit=LAUNCHES))
+    last_model_ms = next((each.changed_ms for each in launches if each.state == State.SUCCEEDED), None)
     facts = Facts(
         now_ms=now_ms,
         first_seen_ms=state.first_seen_ms,
         last_run_ms=next((each.created_ms for each in launches if _counts(each)), None),
+        last_model_ms=last_model_ms,
         fresh=clusters.fresh,
         total=clusters.total,
         drift={
@@ -69,7 +74,7 @@ def gather(
             if each.drift is not None
         },
         production={
-            each.performance: watch.production(name, target, each.performance.samples)
+            each.performance: watch.production(name, target, each.performance.samples, last_model_ms)
             for each in rules
             if each.performance is not None and each.performance.metric == SCORE
         },
@@ -88,16 +93,22 @@ def gather(
         refusal=_refusal(controls, launches, controls.outcomes(name, LOOKED_BACK, noes=False)),
         lake="the lake has no samples yet" if versions is not None and versions.samples < 0 else "",
         launcher=launcher_problem(target),
+        earlier=last_model_ms is not None,
     )
     return Gathered(facts=facts, standing=standing, launches=launches)
 
 
 def _drift(watch: Watching, name: str, target: Target, rule: Drift, *, checks: bool) -> DriftState:
-    """A check that fails is said, and leaves the other policies alone."""
+    """A check that fails is said, and leaves the other policies alone, whatever it is: an embedding is the user's."""
     try:
         return watch.drift(name, target, rule, checks=checks)
-    except (DriftError, LakeUnavailable) as exc:
-        return DriftState(kind="not enough data", reason=str(exc), window_rows=0, needed=rule.rows, reference_rows=0)
+    except (DatabaseUnavailable, DatabaseRefusedError):
+        raise
+    except Exception as exc:
+        LOGGER.warning("drift could not be checked", exc_info=True, extra={"fields": {"target": name}})
+        known = isinstance(exc, (DriftError, DatasetsAway, LakeUnavailable, SettingError))
+        why = str(exc) if known else f"{type(exc).__name__}: {exc}"
+        return DriftState(kind="not enough data", reason=why, window_rows=0, needed=rule.rows, reference_rows=0)
 
 
 def _counts(launch: Launch) -> bool:
@@ -111,7 +122,7 @@ def _refusal(controls: Controls, launches: Sequence[Launch], last: Sequence[Outc
         return None
     if outcome.stage == Stage.REFUSED:
         words, at_ms = outcome.note, outcome.last_ms
-        by_person = controls.history(outcome.decision.decision_id)[-1].before == Stage.WAITING
+        by_person = outcome.note.startswith(f"refused by {controls.history(outcome.decision.decision_id)[-1].who}")
     else:
         launch = next((each for each in launches if each.key == outcome.launch_key), None)
         if launch is None or launch.state not in {State.FAILED, State.CANCELLED}:

@@ -1,6 +1,7 @@
 """One round over one target, under its lease. Any process goes on where another one died.
 
-1. Tell the watch of a launch that has ended: what counts as new begins after its training set, if it succeeded.
+1. Tell the watch of a launch that has ended: what counts as new begins after its training set, if it succeeded. The
+   events that one answered in vain wait again.
 2. Read what is new in the lake.
 3. Unless a decision is open: decide, and record the decision with its first stage in one transaction. What it fires
    with is pinned in it: table versions (where a person approves, those of then), configuration, the set before.
@@ -26,9 +27,10 @@ from trainer_trigger import metrics
 from trainer_trigger.controls import Controls
 from trainer_trigger.controls.records import MANUAL, Outcome, Plan, Stage
 from trainer_trigger.decide import Verdict, decide
-from trainer_trigger.errors import DatasetsAway, NoDatasetError
+from trainer_trigger.errors import DatasetsAway, NoDatasetError, NotWaitingError
 from trainer_trigger.gather import LAUNCHES, Gathered, gather
 from trainer_trigger.launchers import LaunchRequest
+from trainer_trigger.launchers.chosen import identity_of
 from trainer_trigger.ledger import Decision, Lease, Ledger, State
 from trainer_trigger.ledger.errors import ActiveRunError, BudgetSpentError
 from trainer_trigger.policies import evaluate
@@ -95,7 +97,7 @@ class Round:
             if launch.state == State.SUCCEEDED:
                 self._watch.trained(name, outcome.versions, launch.intent.dataset_hash)
             if launch.state == State.SUCCEEDED or launch.state in ENDED:
-                self._controls.told(lease, outcome.decision.decision_id)
+                self._controls.told(lease, outcome.decision.decision_id, in_vain=launch.state in ENDED)
 
     def catch_up(self, name: str, target: Target) -> tuple[str, Versions | None]:
         """A problem in words, or the versions. A decision that is open goes on all the same."""
@@ -134,7 +136,10 @@ class Round:
             "refused": Stage.REFUSED,
             "fires": Stage.WAITING if verdict.needs_approval else Stage.BUILDING,
         }[verdict.kind]
-        outcome = self._controls.record(lease, decision, stage, verdict.cause, answered)
+        try:
+            outcome = self._controls.record(lease, decision, stage, verdict.cause, answered)
+        except NotWaitingError:  # a wish was withdrawn since it was read
+            return self._decide(lease, name, target, versions)
         metrics.DECISIONS.labels(name, verdict.kind).inc()
         if verdict.kind != "no":
             fields = {"target": name, "decision": decision.decision_id, "kind": verdict.kind}
@@ -159,7 +164,7 @@ class Round:
         try:
             built = self._datasets.build(name, plan.target, outcome.versions, plan.earlier)  # 4
         except NoDatasetError as exc:
-            self._controls.move(lease, decision_id, Stage.REFUSED, str(exc))
+            self._controls.move(lease, decision_id, Stage.REFUSED, str(exc), in_vain=True)
             return
         except (DatasetsAway, LakeUnavailable) as exc:
             self._controls.move(lease, decision_id, Stage.BUILDING, f"tried again: {exc}")
@@ -176,7 +181,7 @@ class Round:
         done = next((each for each in same if each.state == State.SUCCEEDED), None)
         if done is not None and not plan.by_person:
             words = f"launch {done.key} has trained the same samples with the same configuration already"
-            self._controls.move(lease, decision_id, Stage.REFUSED, words)
+            self._controls.move(lease, decision_id, Stage.REFUSED, words, in_vain=True)
             return
         generations = [each.intent.generation for each in same if each.intent.table_version == request.table_version]
         request = msgspec.structs.replace(request, generation=max(generations, default=-1) + 1)
@@ -187,7 +192,7 @@ class Round:
             self._controls.move(lease, decision_id, Stage.BUILDING, f"waits: {exc}")
             return
         except BudgetSpentError as exc:
-            self._controls.move(lease, decision_id, Stage.REFUSED, str(exc))
+            self._controls.move(lease, decision_id, Stage.REFUSED, str(exc), in_vain=True)
             return
         self._controls.move(lease, decision_id, Stage.LAUNCHED, note, launch.key)  # 6
 
@@ -200,4 +205,5 @@ def _request(name: str, plan: Plan, versions: Versions, built: Built) -> LaunchR
         training=plan.target.training,
         train_file=built.train,
         validation_file=built.validation,
+        provider_at=identity_of(plan.target),
     )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from schemas.targets import Target
+from schemas.training import Training
 from trainer_trigger.controls import Controls
 from trainer_trigger.controls.records import Outcome, Signal, Stage, TrainingSet, Turn
 from trainer_trigger.decide import Verdict
+from trainer_trigger.errors import UnknownDecisionError
 from trainer_trigger.ledger import TERMINAL, Launch, Ledger, Transition
 from trainer_trigger.ledger.errors import UnknownLaunchError
 from trainer_trigger.policies.event import said
 from trainer_trigger.views import Curve, DecisionView, JobEvent, JobView, ModelView, Step, TargetView
-from trainer_trigger.watch import Watching
+from trainer_trigger.watch import Versions, Watching
 
 CURVES: Final = ("train_loss", "valid_loss", "full_valid_loss", "train_mean_token_accuracy")
 """Those that are shown, where a provider tells them."""
@@ -114,6 +119,7 @@ def job_of(outcome: Outcome, ledger: Ledger, controls: Controls, *, whole: bool)
         versions=outcome.versions,
         config_version=plan.target.version,
         config_hash=plan.target_hash,
+        examples=_examples(plan.signals, controls) if whole else (),
         history=steps,
         events=_events(launch, ledger) if whole and launch is not None else (),
         curves=_curves(launch, ledger) if whole and launch is not None else (),
@@ -133,27 +139,42 @@ def job_of_signal(signal: Signal, controls: Controls) -> JobView:
         note=f"withdrawn by {signal.withdrawn_by}" if withdrawn else waits,
         created_ms=signal.at_ms,
         changed_ms=signal.at_ms,
+        examples=signal.examples,
     )
 
 
+class _Asked(msgspec.Struct):
+    """What a launch's request tells of its model."""
+
+    training: Training | None = None
+
+
 def model_of(launch: Launch, ledger: Ledger, controls: Controls) -> ModelView:
-    """A model and what it came from."""
-    outcome = controls.outcome(launch.intent.decision_id)
-    plan, training_set = outcome.plan, outcome.training_set or TrainingSet(place="", dataset_hash="")
+    """A model and what it came from; of a launch that somebody made by hand, only what its intent tells."""
+    try:
+        outcome = controls.outcome(launch.intent.decision_id)
+    except UnknownDecisionError:
+        outcome = None
+    plan = None if outcome is None else outcome.plan
+    training = (
+        msgspec.json.decode(launch.intent.request, type=_Asked).training if plan is None else plan.target.training
+    )
+    training_set = None if outcome is None else outcome.training_set
+    training_set = training_set or TrainingSet(place="", dataset_hash="")
     curves = _curves(launch, ledger)
     return ModelView(
         model_id=launch.model or "",
         target=launch.intent.target,
-        base_model=plan.target.training.base_model,
-        method=plan.target.training.method,
+        base_model="" if training is None else training.base_model,
+        method="" if training is None else training.method,
         dataset_hash=launch.intent.dataset_hash,
         dataset_place=training_set.place,
-        versions=outcome.versions,
-        config_version=plan.target.version,
-        config_hash=plan.target_hash,
+        versions=Versions(samples=launch.intent.table_version) if outcome is None else outcome.versions,
+        config_version="" if plan is None else plan.target.version,
+        config_hash="" if plan is None else plan.target_hash,
         training_hash=launch.intent.configuration_hash,
         code=training_set.code,
-        decision_id=outcome.decision.decision_id,
+        decision_id=launch.intent.decision_id,
         key=launch.key,
         job_id=launch.job_id or "",
         created_ms=launch.created_ms,
@@ -170,6 +191,11 @@ def _launch(outcome: Outcome, ledger: Ledger) -> Launch | None:
         return ledger.launch(outcome.launch_key)
     except UnknownLaunchError:
         return None
+
+
+def _examples(signals: Sequence[str], controls: Controls) -> tuple[str, ...]:
+    found = [signal for each in signals if (signal := controls.find_signal(each)) is not None]
+    return tuple(dict.fromkeys(example for signal in found for example in signal.examples))
 
 
 def _cost(launch: Launch) -> int:

@@ -103,6 +103,7 @@ class JobView(Struct, frozen=True, kw_only=True):
 
     `state`: queued, withdrawn, refused, waiting_for_approval, building, or that of the launch (`ledger.State`).
     `words` say what it is about, `note` what was last said of it. `key` is the launch's, `job_id` the provider's.
+    `examples`: ids of the samples that were reported with it, for whoever looks into it; nothing is trained by them.
     """
 
     id: str
@@ -124,13 +125,14 @@ class JobView(Struct, frozen=True, kw_only=True):
     versions: Versions | None = None
     config_version: str | None = None
     config_hash: str | None = None
+    examples: tuple[str, ...] = ()
     history: tuple[Step, ...] = ()
     events: tuple[JobEvent, ...] = ()
     curves: tuple[Curve, ...] = ()
 
 
 class ModelView(Struct, frozen=True, kw_only=True):
-    """A model and all that it came from."""
+    """A model and all that it came from; of a launch that somebody made by hand some fields are empty."""
 
     model_id: str
     target: str

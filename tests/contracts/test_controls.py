@@ -12,10 +12,10 @@ import pytest
 from deploy.local.process import wait_until
 from tests.servers import Servers
 from tests.trigger_parts import target
-from trainer_trigger.controls.records import STEPS, Evaluation, Plan, Signal, Stage, TrainingSet
+from trainer_trigger.controls.records import MAX_WAITING, STEPS, Evaluation, Plan, Signal, Stage, TrainingSet
 from trainer_trigger.controls.sql import SqlControls
 from trainer_trigger.database import Database
-from trainer_trigger.errors import DatabaseRefusedError, NotWaitingError, UnknownDecisionError
+from trainer_trigger.errors import DatabaseRefusedError, NotHeardError, NotWaitingError, UnknownDecisionError
 from trainer_trigger.ledger import Decision, Lease
 from trainer_trigger.ledger.errors import FencedError
 from trainer_trigger.ledger.sql import SqlLedger
@@ -136,6 +136,50 @@ def test_a_signal_waits_until_a_decision_answers_it_and_the_same_id_is_the_same(
     controls.withdraw("s2", "ann")
     assert controls.signals("chat") == []
     assert controls.find_signal("none") is None
+
+
+def test_a_decision_is_recorded_with_all_its_signals_or_not_at_all(controls: SqlControls, lease: Lease) -> None:
+    controls.signal(signal("s1"))
+    controls.signal(signal("s2"))
+    controls.withdraw("s2", "ann")
+    with pytest.raises(NotWaitingError):
+        controls.record(lease, decision("s1"), Stage.BUILDING, signals=["s1", "s2"])
+    assert controls.outcomes("chat") == []
+    assert [each.signal_id for each in controls.signals("chat")] == ["s1"]
+    done = controls.record(lease, decision("s1"), Stage.BUILDING, signals=["s1"])
+    assert controls.record(lease, decision("s1"), Stage.BUILDING, signals=["s1"]) == done
+
+
+def test_only_so_many_signals_of_a_target_wait(controls: SqlControls) -> None:
+    for number in range(MAX_WAITING):
+        controls.signal(signal(f"s{number}"))
+    with pytest.raises(NotHeardError, match="100 signals of chat wait already"):
+        controls.signal(signal("more"))
+    assert controls.signal(signal("s0")).signal_id == "s0"
+    assert controls.find_signal("more") is None
+    controls.signal(msgspec.structs.replace(signal("other"), target="other"))
+    controls.withdraw("s0", "ann")
+    controls.signal(signal("more"))
+
+
+def test_events_that_were_answered_in_vain_wait_again_once_and_a_fire_does_not(
+    controls: SqlControls, lease: Lease
+) -> None:
+    first = controls.signal(signal("e1", "incident"))
+    controls.signal(signal("s1"))
+    controls.record(lease, decision(), Stage.BUILDING, signals=["e1", "s1"])
+    controls.move(lease, "d1", Stage.LAUNCHED, "", "key")
+    controls.told(lease, "d1", in_vain=True)
+    controls.told(lease, "d1", in_vain=True)
+    (again,) = controls.signals("chat")
+    assert again.signal_id not in {"e1", "s1"}
+    assert msgspec.structs.replace(again, signal_id="e1") == first
+    answered = controls.find_signal("e1")
+    assert answered is not None and answered.decision_id == "d1"
+    controls.record(lease, decision("d2"), Stage.BUILDING, signals=[again.signal_id])
+    controls.move(lease, "d2", Stage.LAUNCHED, "", "key2")
+    controls.told(lease, "d2")
+    assert controls.signals("chat") == []
 
 
 def test_the_last_measurement_of_each_metric_counts(controls: SqlControls) -> None:

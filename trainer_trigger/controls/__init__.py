@@ -46,7 +46,10 @@ class Controls(Protocol):
         """The pause that lasts."""
 
     def signal(self, signal: Signal) -> Signal:
-        """Keep a signal; an id that is known is answered with what is there."""
+        """Keep a signal; an id that is known is answered with what is there.
+
+        Raises NotHeardError where so many of the target wait that nobody can have meant it.
+        """
 
     def find_signal(self, signal_id: str) -> Signal | None:
         """By its id."""
@@ -69,7 +72,8 @@ class Controls(Protocol):
         """Record a decision with its first stage, and that it answers the signals, in one transaction.
 
         A no for the same cause as the target's last decision is counted there instead. A decision that is known is
-        answered. Raises DatabaseRefusedError when the target has another open decision.
+        answered. Raises DatabaseRefusedError when the target has another open decision, and NotWaitingError when a
+        signal was withdrawn since it was read: then nothing is recorded.
         """
 
     def move(
@@ -80,8 +84,13 @@ class Controls(Protocol):
         note: str,
         launch_key: str | None = None,
         training_set: TrainingSet | None = None,
+        *,
+        in_vain: bool = False,
     ) -> Outcome:
-        """Go on to a stage; the same stage changes the note only. Raises NotWaitingError for a step that is none."""
+        """Go on to a stage; the same stage changes the note only. Raises NotWaitingError for a step that is none.
+
+        `in_vain`: the events that the decision answered wait again, under new ids.
+        """
 
     def settle(self, decision_id: str, who: str, after: Stage, note: str) -> Outcome:
         """A person's word on a decision that waits for approval: building or refused. Raises NotWaitingError."""
@@ -89,8 +98,8 @@ class Controls(Protocol):
     def pin(self, lease: Lease, decision_id: str, versions: Versions) -> Outcome:
         """Build from these versions; those that are pinned already stay."""
 
-    def told(self, lease: Lease, decision_id: str) -> None:
-        """The watch knows how its launch ended."""
+    def told(self, lease: Lease, decision_id: str, *, in_vain: bool = False) -> None:
+        """The watch knows how its launch ended. `in_vain`: the events that it answered wait again, under new ids."""
 
     def untold(self, target: str) -> list[Outcome]:
         """Launched decisions of which the watch was not told, the first first."""

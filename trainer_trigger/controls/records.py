@@ -17,12 +17,16 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas import targets
 from schemas.targets import Target
 from trainer_trigger.ledger import Decision
 from trainer_trigger.watch import Versions
 
-MANUAL: Final = "manual"
+MANUAL: Final = targets.MANUAL
 """Kind of a signal by which a person fires; every other kind is an event that a policy may ask for."""
+
+MAX_WAITING: Final = 100
+"""So many signals of a target may wait at a time."""
 
 MAX_EXAMPLES: Final = 1_000
 SampleId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}/\S{1,256}\Z")]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, select, update
 
 from trainer_trigger.controls import tables
 from trainer_trigger.controls.records import (
+    MANUAL,
+    MAX_WAITING,
     STEPS,
     Evaluation,
     Measurement,
@@ -22,7 +25,7 @@ from trainer_trigger.controls.records import (
     Turn,
 )
 from trainer_trigger.database import Database, add, now_ms
-from trainer_trigger.errors import NotWaitingError, UnknownDecisionError
+from trainer_trigger.errors import NotHeardError, NotWaitingError, UnknownDecisionError
 from trainer_trigger.ledger import Decision, Lease
 from trainer_trigger.ledger import tables as ledger_tables
 from trainer_trigger.ledger.sql import held
@@ -89,9 +92,13 @@ class SqlControls:
         with self._database.transaction() as connection:
             examples = msgspec.json.encode(signal.examples).decode()
             row = {**msgspec.structs.asdict(signal), "at_ms": now_ms(connection), "examples": examples}
+            known = select(table).where(table.c.signal_id == signal.signal_id)
+            if connection.execute(known).first() is None:
+                waiting = select(func.count()).where(table.c.target == signal.target, *_waiting())
+                if connection.execute(waiting).scalar_one() >= MAX_WAITING:
+                    raise NotHeardError(f"{MAX_WAITING:,} signals of {signal.target} wait already: no more are kept")
             add(connection, table, [row])
-            query = select(table).where(table.c.signal_id == signal.signal_id)
-            return _signal(connection.execute(query).mappings().one())
+            return _signal(connection.execute(known).mappings().one())
 
     def find_signal(self, signal_id: str) -> Signal | None:
         rows = self._database.rows(select(tables.signals).where(tables.signals.c.signal_id == signal_id))
@@ -99,8 +106,7 @@ class SqlControls:
 
     def signals(self, target: str) -> list[Signal]:
         table = tables.signals
-        waiting = table.c.target == target, table.c.decision_id.is_(None), table.c.withdrawn_by.is_(None)
-        query = select(table).where(*waiting).order_by(table.c.at_ms, table.c.signal_id)
+        query = select(table).where(table.c.target == target, *_waiting()).order_by(table.c.at_ms, table.c.signal_id)
         return [_signal(row) for row in self._database.rows(query)]
 
     def withdraw(self, signal_id: str, who: str) -> None:
@@ -145,8 +151,9 @@ class SqlControls:
             connection.execute(insert(table).values(row))
             _remember(connection, decision.decision_id, now, lease.holder, None, stage, "")
             for each in signals:
-                mine = tables.signals.c.signal_id == each, tables.signals.c.withdrawn_by.is_(None)
-                connection.execute(update(tables.signals).where(*mine).values(decision_id=decision.decision_id))
+                answered = update(tables.signals).where(tables.signals.c.signal_id == each, *_waiting())
+                if connection.execute(answered.values(decision_id=decision.decision_id)).rowcount != 1:
+                    raise NotWaitingError(f"{each} was withdrawn meanwhile")
             return _one(connection, decision.decision_id)
 
     def move(
@@ -157,13 +164,18 @@ class SqlControls:
         note: str,
         launch_key: str | None = None,
         training_set: TrainingSet | None = None,
+        *,
+        in_vain: bool = False,
     ) -> Outcome:
         with self._database.transaction() as connection:
             now = held(connection, lease)
             values: dict[str, Any] = {"launch_key": launch_key} if launch_key is not None else {}
             if training_set is not None:
                 values["training_set"] = msgspec.json.encode(training_set).decode()
-            return self._moved(connection, now, lease.holder, decision_id, after, note, values)
+            moved = self._moved(connection, now, lease.holder, decision_id, after, note, values)
+            if in_vain:
+                _give_back(connection, decision_id)
+            return moved
 
     def settle(self, decision_id: str, who: str, after: Stage, note: str) -> Outcome:
         with self._database.transaction() as connection:
@@ -202,11 +214,13 @@ class SqlControls:
             connection.execute(update(table).where(*unpinned).values(pinned=pinned))
             return _one(connection, decision_id)
 
-    def told(self, lease: Lease, decision_id: str) -> None:
+    def told(self, lease: Lease, decision_id: str, *, in_vain: bool = False) -> None:
         table = tables.outcomes
         with self._database.transaction() as connection:
             held(connection, lease)
             connection.execute(update(table).where(table.c.decision_id == decision_id).values(told=True))
+            if in_vain:
+                _give_back(connection, decision_id)
 
     def untold(self, target: str) -> list[Outcome]:
         table = tables.outcomes
@@ -252,6 +266,24 @@ class SqlControls:
         query = select(table).order_by(table.c.at_ms.desc(), table.c.evaluation_id).limit(limit)
         rows = self._database.rows(query if model_id is None else query.where(table.c.model_id == model_id))
         return [Evaluation(**row) for row in rows]
+
+
+def _waiting() -> tuple[ColumnElement[bool], ...]:
+    """Of signals."""
+    return tables.signals.c.decision_id.is_(None), tables.signals.c.withdrawn_by.is_(None)
+
+
+def _give_back(connection: Connection, decision_id: str) -> None:
+    """The events that a decision has answered in vain."""
+    events = tables.signals.c.decision_id == decision_id, tables.signals.c.kind != MANUAL
+    answered = connection.execute(select(tables.signals).where(*events)).mappings().all()
+    add(connection, tables.signals, [_again(row) for row in answered])
+
+
+def _again(row: RowMapping) -> dict[str, Any]:
+    """It has an id of its own, since it leads to a decision of its own."""
+    of = msgspec.json.encode([row["signal_id"], row["decision_id"]])
+    return {**row, "signal_id": hashlib.sha256(of).hexdigest()[:32], "decision_id": None}
 
 
 def _query() -> Any:

@@ -21,6 +21,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     first_seen_ms: int
     last_run_ms: int | None = None
     """When the last run began that was not in vain: it goes on, or has succeeded."""
+    last_model_ms: int | None = None
+    """When the last run that succeeded had its model; what was seen before tells of the model before."""
     fresh: int = 0
     total: int = 0
     drift: Mapping[targets.Drift, DriftState] = {}

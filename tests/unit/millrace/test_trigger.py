@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from millrace.__main__ import main
@@ -106,7 +109,12 @@ def test_fire_prints_the_job_and_takes_examples_from_a_file(stand: Stand, tmp_pa
     (shown,) = rows("jobs")
     assert (shown["id"], shown["state"]) == (job, "queued")
     assert shown["words"] == "ann reported incident: refunds (2 examples)"
+    assert "examples       2: t/a, t/b" in said("job", job)
     assert said("cancel", job).strip() == f"{job} is withdrawn"
+    wish = said(*asked).strip()
+    said("once")
+    (known,) = rows("job", wish)
+    assert (known["decision_id"], known["examples"]) == (wish, ["t/a", "t/b"])
 
 
 def test_a_person_approves_or_refuses(stand: Stand) -> None:
@@ -208,6 +216,18 @@ def test_a_database_that_is_away_exits_3(
     monkeypatch.setenv("MILLRACE_DATABASE_URL", f"sqlite:///{tmp_path}/none/trigger.sqlite")
     status, told = failed(monkeypatch, capsys, "status")
     assert status == 3, told
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**63 - 1), st.floats()), max_size=200))
+@example([(1, -1.7e308), (2, 1.7e308)])
+def test_whatever_a_curve_holds_is_one_line(points: list[tuple[int, float]]) -> None:
+    assert "\n" not in drawn(Curve("train_loss", tuple(points)))
+
+
+def test_a_curve_without_what_is_no_number_is_drawn_as_if_that_were_not_there() -> None:
+    points = ((1, 3.0), (2, math.nan), (3, 2.0), (4, math.inf))
+    assert drawn(Curve("train_loss", points)) == drawn(Curve("train_loss", (points[0], points[2])))
+    assert "no finite value" in drawn(Curve("train_loss", ((1, math.nan),)))
 
 
 @pytest.mark.parametrize("points", [1, 2, WIDTH, WIDTH + 1, 1_000])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.targets import DatasetPlan, Target
+from schemas.targets import DatasetPlan, Holdout, Target
 from tests.trigger_parts import target
 from trainer_trigger.controls.records import Pause, Signal
 from trainer_trigger.decide import GUARDS, HOUR_MS, MINUTE_MS, Active, Refusal, Standing, Verdict, decide
@@ -28,9 +30,10 @@ def verdict(
     *,
     by_person: bool = False,
     total: int = 700,
+    fresh: int = 600,
     **standing: object,
 ) -> Verdict:
-    facts = msgspec.structs.replace(FACTS, signals=(MANUAL,) if by_person else (), total=total)
+    facts = msgspec.structs.replace(FACTS, signals=(MANUAL,) if by_person else (), total=total, fresh=fresh)
     return decide(configured or target(), finding, facts, msgspec.structs.replace(STANDING, **standing))
 
 
@@ -61,16 +64,42 @@ def test_a_pause_and_an_active_run_are_waited_for(by_person: bool) -> None:
     assert active.words.endswith("but launch k is blocked for person (look there)")
 
 
-@pytest.mark.parametrize(("total", "passes"), [(99, False), (100, True)])
-def test_below_a_hundred_samples_nothing_is_trained(total: int, passes: bool) -> None:
+@pytest.mark.parametrize(("total", "passes"), [(116, False), (117, True)])
+def test_below_a_training_set_of_a_hundred_nothing_is_trained(total: int, passes: bool) -> None:
     told = verdict(total=total)
     assert told.fires == passes
     assert verdict(total=total, by_person=True).kind == ("fires" if passes else "refused")
+    words = f"{total} samples make a training set of about {99 if total == 116 else 100}, at least 100 are needed"
+    assert told.guards[2].words == words
+
+
+@pytest.mark.parametrize(
+    ("fresh", "total", "plan", "size"),
+    [
+        (20, 500, {}, 20),  # 20 and 3.5 older, less a tenth held out, less a twentieth for validation
+        (20, 21, {}, 17),  # there is one older
+        (0, 500, {}, 0),
+        (117, 5_000, {}, 117),
+        (200, 5_000, {"replay": 0.5, "validation": 0.0, "holdout": Holdout(share=0.0)}, 400),
+        (400, 5_000, {"max_samples": 100, "validation": 0.0}, 100),
+    ],
+)
+def test_after_the_first_set_the_new_samples_and_their_replay_must_be_enough(
+    fresh: int, total: int, plan: dict[str, Any], size: int
+) -> None:
+    configured = target(dataset=DatasetPlan(golden="none", harm="none", **plan))
+    told = verdict(configured, total=total, fresh=fresh, earlier=True)
+    words = f"{fresh} new samples make a training set of about {size}, at least 100 are needed"
+    assert told.guards[2].words == words
+    assert told.fires == (size >= 100)
+    assert verdict(configured, total=total, fresh=fresh, earlier=True, by_person=True).kind == (
+        "fires" if size >= 100 else "refused"
+    )
 
 
 def test_a_target_may_ask_for_more() -> None:
-    assert names(verdict(target(min_samples=701))) == ["minimum"]
-    assert names(verdict(target(min_samples=700))) == []
+    assert names(verdict(target(min_samples=599))) == ["minimum"]
+    assert names(verdict(target(min_samples=598))) == []
 
 
 @pytest.mark.parametrize("plan", [DatasetPlan(), DatasetPlan(golden="none"), DatasetPlan(harm="none")])
@@ -140,6 +169,20 @@ def test_a_person_fires_without_policies_and_the_signal_is_answered() -> None:
     told = verdict(finding=NOT, by_person=True)
     assert (told.fires, told.words, told.signals) == (True, "ann fired it: now", ("s1",))
     assert verdict(finding=NOT).signals == ()
+
+
+def test_a_refused_fire_answers_the_person_and_no_event() -> None:
+    heard = msgspec.structs.replace(HOLDS, policy="event", signals=("e1",))
+    told = verdict(finding=heard, by_person=True, total=3)
+    assert (told.kind, told.signals) == ("refused", ("s1",))
+    assert verdict(finding=heard, by_person=True).signals == ("s1", "e1")
+
+
+def test_of_many_fires_three_are_named() -> None:
+    many = tuple(msgspec.structs.replace(MANUAL, signal_id=f"s{number}") for number in range(300))
+    told = decide(target(), NOT, msgspec.structs.replace(FACTS, signals=many), STANDING)
+    assert told.words == f"{' and '.join(['ann fired it: now'] * 3)} and 297 more"
+    assert len(told.signals) == 300
 
 
 def test_all_that_stands_in_the_way_is_told_in_order() -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from deploy.local.process import wait_until
 from schemas import targets
-from schemas.targets import DatasetPlan, Policy
-from streams.errors import LakeUnavailable
+from schemas.targets import DatasetPlan, Policy, Target
+from schemas.training import Training
+from streams.errors import LakeUnavailable, SettingError
 from tests.trigger_parts import Died, Stand, target
-from trainer_trigger.controls.records import Stage
+from trainer_trigger.controls.records import Signal, Stage
 from trainer_trigger.drift.errors import FeaturiserError
-from trainer_trigger.errors import DatasetsAway, NoDatasetError, NotHeardError, NotWaitingError
-from trainer_trigger.launchers import JobState
+from trainer_trigger.errors import DatabaseUnavailable, DatasetsAway, NoDatasetError, NotHeardError, NotWaitingError
+from trainer_trigger.launchers import DataFile, JobState, LaunchRequest
 from trainer_trigger.launchers.errors import LaunchRefusedError
 from trainer_trigger.ledger import State
 from trainer_trigger.service import Trigger
-from trainer_trigger.watch import Versions
+from trainer_trigger.watch import Production, Versions
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -152,16 +155,32 @@ def test_what_is_wrong_with_one_target_leaves_the_others_alone() -> None:
     assert stand.trigger.target("bad").problem == ""
 
 
-@pytest.mark.parametrize("error", [FeaturiserError("no such module"), LakeUnavailable("the bucket is away")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        FeaturiserError("no such module"),
+        LakeUnavailable("the bucket is away"),
+        DatasetsAway("the store is away"),
+        SettingError("featuriser", "a:b", "is no module"),
+        RuntimeError("a user's embedding"),
+    ],
+)
 def test_a_drift_check_that_fails_is_said_and_leaves_the_other_policies_alone(error: Exception) -> None:
     either = Policy(any=(Policy(drift=targets.Drift()), Policy(volume=targets.Volume(samples=500))))
     stand = Stand(chat=target(policy=either))
     stand.watch.drift_error = error
-    assert f"drift cannot be told yet: {error}" in [
-        each.words for each in stand.trigger.explain("chat").finding.children
-    ]
+    told = stand.trigger.explain("chat").finding.children[0].words
+    assert told == f"drift cannot be told yet: {'RuntimeError: ' * isinstance(error, RuntimeError)}{error}"
     stand.ticks(3)
     assert len(stand.trigger.models()) == 1
+
+
+def test_a_database_that_is_away_is_no_drift_check_that_fails() -> None:
+    stand = Stand(chat=target(policy=Policy(drift=targets.Drift())))
+    stand.watch.drift_error = DatabaseUnavailable("gone")
+    with pytest.raises(DatabaseUnavailable):
+        stand.ticks()
+    assert stand.controls.outcomes() == []
 
 
 def test_a_lake_that_is_away_is_said_and_asked_again() -> None:
@@ -235,6 +254,7 @@ def test_what_the_provider_refuses_fails_gives_the_samples_back_and_is_not_tried
 def test_the_same_samples_with_the_same_configuration_are_not_trained_again_unless_a_person_says_so() -> None:
     stand = Stand(chat=target(policy=Policy(time=targets.Time(every_days=1.0))))
     stand.datasets.same = "a" * 64
+    stand.watch.left = 600
     stand.offset_ms = 2 * DAY_MS
     stand.ticks(3)
     assert len(stand.provider.jobs) == 1
@@ -317,6 +337,7 @@ def test_a_pause_stops_everything_but_what_is_launched() -> None:
     stand.trigger.resume("chat", "ann")
     stand.ticks(3)
     assert len(stand.trigger.models()) == 1
+    stand.watch.left = stand.watch.fresh = 200
     stand.trigger.pause("chat", "ann", "we migrate")
     wish = stand.trigger.fire("chat", "ann", reason="now")
     stand.ticks(2)
@@ -330,6 +351,7 @@ def test_a_pause_stops_everything_but_what_is_launched() -> None:
 
 def test_a_fire_during_a_run_waits_for_its_end() -> None:
     stand = Stand()
+    stand.watch.left = 200
     stand.provider.ends = JobState.RUNNING
     stand.ticks(2)
     wish = stand.trigger.fire("chat", "ann", reason="incident")
@@ -355,6 +377,156 @@ def test_an_event_fires_once_and_only_where_a_policy_asks_for_it() -> None:
     assert stand.trigger.job(wish).words == "ann reported incident: refunds are wrong (1 examples)"
 
 
+def of_incidents(**changes: Any) -> Target:
+    return target(policy=Policy(event=targets.Event(kinds=("incident",))), **changes)
+
+
+def test_an_event_outlives_a_fire_that_is_refused() -> None:
+    stand = Stand(chat=of_incidents())
+    stand.watch.fresh = stand.watch.total = 50
+    event = stand.trigger.fire("chat", "ann", "incident", "refunds are wrong")
+    wish = stand.trigger.fire("chat", "bea", reason="now")
+    stand.ticks()
+    assert stand.trigger.job(wish).state == "refused"
+    assert [each.signal_id for each in stand.controls.signals("chat")] == [event]
+    stand.watch.fresh = stand.watch.total = 600
+    stand.until(lambda: stand.trigger.job(event).state == "succeeded")
+    assert fired(stand) == [event]
+
+
+def test_an_event_that_a_failed_launch_has_answered_waits_again_and_rests_with_it() -> None:
+    stand = Stand(chat=of_incidents())
+    stand.provider.errors = [LaunchRefusedError("no such model", "model")]
+    stand.watch.grows = False
+    wish = stand.trigger.fire("chat", "ann", "incident", "refunds are wrong", ["t/i1"])
+    stand.ticks(5)
+    assert (fired(stand), stand.trigger.job(wish).state) == ([wish], "failed")
+    (again,) = stand.controls.signals("chat")
+    assert (again.kind, again.reason, again.examples, again.who) == (
+        "incident",
+        "refunds are wrong",
+        ("t/i1",),
+        "ann",
+    )
+    stand.offset_ms = 2 * HOUR_MS
+    stand.ticks(3)
+    assert fired(stand) == [wish]
+    assert stand.trigger.job(again.signal_id).state == "queued"
+    stand.watch.fresh += 1
+    stand.until(lambda: stand.trigger.job(again.signal_id).state == "succeeded")
+    stand.ticks()
+    assert (fired(stand), stand.controls.signals("chat")) == ([again.signal_id, wish], [])
+
+
+def test_an_event_whose_training_set_could_not_be_made_waits_again_and_one_that_a_person_refused_does_not() -> None:
+    stand = Stand(chat=of_incidents())
+    stand.datasets.errors = [NoDatasetError("golden sample t/g1 is nearly t/i7"), DatasetsAway("away")]
+    wish = stand.trigger.fire("chat", "ann", "incident", "refunds are wrong")
+    stand.ticks(4)
+    assert (fired(stand), stand.trigger.job(wish).state) == ([wish], "refused")
+    (again,) = stand.controls.signals("chat")
+    stand.watch.fresh += 1
+    stand.offset_ms = 2 * HOUR_MS
+    stand.ticks()
+    assert fired(stand) == [again.signal_id, wish]
+    stand.trigger.refuse(again.signal_id, "ann")
+    stand.ticks(2)
+    assert stand.controls.signals("chat") == []
+
+
+def test_an_event_whose_job_was_cancelled_waits_until_it_is_withdrawn_and_a_person_s_fire_is_over() -> None:
+    stand = Stand(chat=of_incidents(cooldown_hours=24.0))
+    stand.provider.ends = JobState.RUNNING
+    event = stand.trigger.fire("chat", "ann", "incident", "refunds are wrong")
+    wish = stand.trigger.fire("chat", "bea", reason="now")
+    stand.ticks(2)
+    (running,) = fired(stand)
+    assert stand.trigger.job(event) == stand.trigger.job(wish)
+    stand.trigger.cancel(running, "ann")
+    stand.until(lambda: stand.trigger.job(running).state == "cancelled")
+    stand.ticks(2)
+    (again,) = stand.controls.signals("chat")
+    assert (again.kind, fired(stand)) == ("incident", [running])
+    assert stand.trigger.cancel(again.signal_id, "ann").state == "withdrawn"
+    assert stand.controls.signals("chat") == []
+
+
+def test_a_wish_that_is_withdrawn_while_it_is_decided_upon_launches_nothing() -> None:
+    stand = Stand()
+    stand.watch.fresh = 0
+    wish = stand.trigger.fire("chat", "ann", reason="now")
+    signals = stand.controls.signals
+
+    def late(name: str) -> list[Signal]:
+        found = signals(name)
+        if found:
+            stand.trigger.cancel(wish, "ann")
+        return found
+
+    stand.controls.signals = late  # type: ignore[method-assign, assignment]
+    stand.ticks(3)
+    assert (fired(stand), stand.provider.jobs) == ([], {})
+    assert stand.trigger.job(wish).state == "withdrawn"
+    assert stages(stand) == ["no"]
+
+
+def test_a_few_new_samples_are_not_said_to_be_enough_where_the_builder_would_refuse_them() -> None:
+    stand = Stand(chat=of_incidents())
+    stand.trigger.fire("chat", "ann", "incident", "refunds are wrong")
+    stand.ticks(4)
+    stand.watch.fresh, stand.watch.total = 20, 620
+    event = stand.trigger.fire("chat", "ann", "incident", "refunds are wrong again")
+    told = stand.trigger.explain("chat").words
+    assert "20 new samples make a training set of about 20, at least 100 are needed" in told
+    wish = stand.trigger.fire("chat", "bea", reason="now")
+    stand.ticks(2)
+    assert stand.trigger.job(wish).state == "refused"
+    assert "training set of about 20" in stand.trigger.job(wish).words
+    assert stand.trigger.job(event).state == "queued"
+    assert len(stand.datasets.asked) == 1
+
+
+def test_what_was_measured_of_the_model_before_fires_no_second_time() -> None:
+    stand = Stand(chat=target(policy=Policy(performance=targets.Performance(metric="wins"))))
+    stand.watch.left = 600
+    stand.trigger.measure("chat", "wins", 0.2, "ann")
+    stand.ticks(6)
+    assert len(fired(stand)) == 1
+    assert "it was measured before the last run" in stand.trigger.explain("chat").words
+    stand.trigger.measure("chat", "wins", 0.2, "ann")
+    stand.ticks(4)
+    assert len(fired(stand)) == 2
+
+
+def test_scores_of_the_model_before_fire_no_second_time() -> None:
+    stand = Stand(chat=target(policy=Policy(performance=targets.Performance())))
+    stand.watch.left, stand.watch.scores = 600, Production(300, 0.2)
+    stand.ticks(6)
+    assert len(fired(stand)) == 1
+    assert "0 of 300 scored samples since the last model" in stand.trigger.explain("chat").words
+    stand.watch.scores_after = Production(300, 0.2)
+    stand.until(lambda: len(fired(stand)) == 2)
+
+
+def test_a_launch_that_was_made_by_hand_is_shown_among_the_models() -> None:
+    stand = Stand()
+    stand.watch.fresh = 0
+    file = DataFile(place="train.jsonl", sha256="0" * 64, size_bytes=9, examples=1)
+    training = Training(base_model="llama")
+    request = LaunchRequest(target="chat", table_version=42, dataset_hash="d" * 64, training=training, train_file=file)
+    lease = stand.ledger.acquire("chat", "by hand", 60_000)
+    assert lease is not None
+    launch = stand.ledger.intend(lease, request.intent("decision-7"))
+    stand.ledger.release(lease)
+    stand.until(lambda: stand.ledger.launch(launch.key).state == State.SUCCEEDED)
+    (model,) = stand.trigger.models()
+    assert (model.model_id, model.base_model, model.decision_id) == ("ft:job-1", "llama", "decision-7")
+    assert (model.versions.samples, model.config_hash) == (42, "")
+    assert stand.trigger.model("ft:job-1") == model
+    stand.watch.fresh = 600
+    stand.until(lambda: len(stand.trigger.models()) == 2)
+
+
 @pytest.mark.parametrize("wrong", ["the customer Jane said no", "t", "t/a b", ""])
 def test_an_example_is_an_id_so_that_no_text_comes_in(wrong: str) -> None:
     with pytest.raises(NotHeardError, match="sample id"):
@@ -377,6 +549,36 @@ def test_cancel_withdraws_what_waits_and_stops_what_runs() -> None:
     assert len(fired(stand)) == 1
 
 
+def test_cancel_of_a_blocked_job_stops_it_at_the_provider_but_not_while_somebody_works_on_it() -> None:
+    stand = Stand(chat=target(budget_cents=100, cost_cents=60))
+    stand.provider.ends = JobState.RUNNING
+    stand.ticks(2)
+    (job,) = fired(stand)
+    (launch,) = stand.ledger.launches()
+    lease = stand.ledger.acquire("chat", "worker", 60_000)
+    assert lease is not None
+    stand.ledger.move(lease, launch, State.BLOCKED, "beyond its deadline")
+    with pytest.raises(NotWaitingError, match="right now"):
+        stand.trigger.cancel(job, "ann")
+    stand.ledger.release(lease)
+    assert stand.trigger.cancel(job, "ann").state == "cancelled"
+    assert stand.provider.cancelled == ["job-1"]
+    assert stand.ledger.spent_cents("chat") == 60
+    assert stand.trigger.job(job).history[-1].who == "ann"
+    assert stand.ledger.acquire("chat", "next", 1) is not None, "the lease was given back"
+
+
+def test_a_target_that_is_changed_to_another_provider_after_a_decision_does_not_launch_there() -> None:
+    stand = Stand(chat=target(approval="manual"))
+    stand.ticks()
+    stand.trigger.approve(fired(stand)[0], "bea")
+    stand.provider.identity = "millrace at http://elsewhere/v1"
+    stand.ticks(3)
+    (job,) = stand.trigger.jobs()
+    assert (job.state, stand.provider.jobs) == ("failed", {})
+    assert "http://127.0.0.1:9/v1" in job.note and "http://elsewhere/v1" in job.note
+
+
 def test_a_decision_that_is_being_built_can_be_refused_but_not_behind_the_back_of_who_builds_it() -> None:
     stand = Stand()
     stand.datasets.errors = [DatasetsAway("away")] * 9
@@ -389,6 +591,20 @@ def test_a_decision_that_is_being_built_can_be_refused_but_not_behind_the_back_o
     assert stand.trigger.refuse(fired(stand)[0], "ann").stage == "refused"
     stand.ticks(2)
     assert len(stand.datasets.asked) == 1
+
+
+def test_what_a_person_refuses_while_it_is_built_rests_for_the_cooldown_too() -> None:
+    stand = Stand(chat=target(cooldown_hours=24.0))
+    stand.datasets.errors = [DatasetsAway("away")]
+    stand.ticks()
+    stand.trigger.refuse(fired(stand)[0], "ann", "not before the holidays")
+    stand.watch.fresh += 5
+    stand.offset_ms = 23 * HOUR_MS
+    stand.ticks(2)
+    assert len(fired(stand)) == 1
+    stand.offset_ms = 25 * HOUR_MS
+    stand.ticks()
+    assert len(fired(stand)) == 2
 
 
 def test_a_launcher_that_cannot_work_stops_before_a_dataset_is_built() -> None:

@@ -15,7 +15,7 @@ targets:
     filter: {tenants: [acme], roles: [support]}
     policy: {any: [{volume: {samples: 500}}, {all: [{drift: {}}, {time: {every_days: 7}}]}]}
     dataset: {min_score: 0.7, golden: golden/support.jsonl, harm: s3://sets/harm.jsonl}
-    training: {base_model: llama, epochs: 3, lora_rank: 8}
+    training: {base_model: llama, epochs: 3, learning_rate: 1.0e-3, lora_rank: 8}
     launcher: {openai: {base_url: "http://localhost:8090/v1", provider: millrace}}
   notes:
     dataset: {golden: none, harm: none, format: kto}
@@ -67,6 +67,29 @@ def test_the_hash_is_that_of_the_content_however_it_was_written(tmp_path: Path) 
         ("    version: v3\n", "    version: latest\n", "version"),
         ("    version: v3\n", "    min_samples: 99\n", "min_samples"),
         ("  support-chat:", "  support-chat: [", "line"),
+        (
+            "    version: v3\n",
+            "    cooldown_hours: .inf\n",
+            "$.targets.support-chat.cooldown_hours is no finite number",
+        ),
+        ("    version: v3\n", "    cooldown_hours: 1.0e+400\n", "cooldown_hours is no finite number"),
+        ("    version: v3\n", "    cooldown_hours: 1.0e+308\n", "cooldown_hours"),
+        ("{drift: {}}", "{performance: {below: .nan}}", "any[1].all[0].performance.below is no finite number"),
+        ("learning_rate: 1.0e-3", "learning_rate: -.inf", "training.learning_rate is no finite number"),
+        ("  notes:", "  support-chat:", "'support-chat' stands twice"),
+        ("    version: v3\n", "    version: v3\n    version: v4\n", "'version' stands twice"),
+        ("lora_rank: 8", "lora_rank: 8, lora_rank: 9", "'lora_rank' stands twice"),
+        ("  notes:", "  more: &more\n    again: *more\n  notes:", "recursion"),
+        ("    version: v3\n", "    version: 2026-13-45\n", "month"),
+        ("{drift: {}}", "{event: {kinds: [Incident]}}", "event.kinds[0]"),
+        ("{drift: {}}", "{event: {kinds: [manual]}}", "it is no event"),
+        ("http://localhost:8090/v1", "localhost:8090/v1", "base_url is no http:// or https:// URL"),
+        ("http://localhost:8090/v1", "ftp://localhost/v1", "base_url is no"),
+        ("http://localhost:8090/v1", "http:///v1", "base_url is no"),
+        ("http://localhost:8090/v1", "http://:8090/v1", "base_url is no"),
+        ("http://localhost:8090/v1", "http://localhost:http/v1", "base_url is no"),
+        ("http://localhost:8090/v1", "http://localhost:99999/v1", "base_url is no"),
+        ("http://localhost:8090/v1", "http://[::1/v1", "base_url is no"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_field(tmp_path: Path, before: str, after: str, told: str) -> None:
@@ -75,6 +98,12 @@ def test_what_is_wrong_is_said_with_its_field(tmp_path: Path, before: str, after
         load(written(tmp_path, WHOLE.replace(before, after)))
     assert told in str(failed.value)
     assert "MILLRACE_TARGETS" in str(failed.value)
+
+
+def test_what_a_merge_brings_may_be_said_again(tmp_path: Path) -> None:
+    merged = WHOLE.replace("    version: v3\n", "    <<: {version: v4, cost_cents: 3}\n    version: v3\n")
+    support = load(written(tmp_path, merged))["support-chat"]
+    assert (support.version, support.cost_cents) == ("v3", 3)
 
 
 def test_no_file_and_a_missing_one_are_said(tmp_path: Path) -> None:
