@@ -1,7 +1,9 @@
 """`python tests/stand_in_training.py FOLDER`: what the service sees of a training process, without torch.
 
 The name of the base model's folder says what it does: `quick` succeeds, `slow` does so when a file `go` lies in the
-base, `dies` is killed at each step 3, `dies-once` at the first, `deaf` sees no cancel, `diverges` fails.
+base, `dies` is killed before each step 3, `dies-once` after the first, `dies-often` after each step, `dies-late`
+too but never does step 5, `full` finds no room on the disk for step 3 until a file `room` lies in the base, `deaf` sees
+no cancel, `diverges` fails.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from trainer_trigger.trainer.job import (
     ADAPTER,
     BUSY,
     CANCEL,
+    DISK_FULL,
     EVENTS,
     LOCK,
     RESULT,
@@ -49,12 +52,16 @@ def main(folder: Path) -> int:
     assert Path(job.train_file).read_bytes()
     begin = (folder / EVENTS).read_bytes().count(b"\n") if (folder / EVENTS).exists() else 0
     for step in range(begin + 1, STEPS + 1):
+        if (base.name, step) in {("dies", 3), ("dies-late", 5)}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if base.name == "full" and step == 3 and not (base / "room").exists():
+            return DISK_FULL
         loss = 4.0 / step
         data = {"step": step, "total_steps": STEPS, "train_loss": loss, "train_mean_token_accuracy": 0.5}
         told = Event(at_ms=now_ms(), type="metrics", message=f"Step {step}/{STEPS}: loss={loss:.2f}", data=data)
         with (folder / EVENTS).open("ab") as events:
             events.write(msgspec.json.encode(told) + b"\n")
-        if base.name == "dies" or (base.name == "dies-once" and step == 3):
+        if base.name in {"dies-often", "dies-late"} or (base.name == "dies-once" and step == 3):
             os.kill(os.getpid(), signal.SIGKILL)
         if base.name == "diverges" and step == 3:
             return end(

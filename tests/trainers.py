@@ -26,7 +26,7 @@ from trainer_trigger.trainer.server import Trainer
 
 REPOSITORY = Path(__file__).parent.parent
 STAND_IN = ("env", f"PYTHONPATH={REPOSITORY}", sys.executable, str(REPOSITORY / "tests" / "stand_in_training.py"))
-BEHAVIOURS = ("quick", "slow", "dies", "dies-once", "deaf", "diverges")
+BEHAVIOURS = ("quick", "slow", "dies", "dies-once", "dies-often", "dies-late", "full", "deaf", "diverges")
 KEY = "a-key-for-the-tests"
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 

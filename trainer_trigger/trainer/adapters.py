@@ -23,7 +23,8 @@ MANIFEST: Final = "manifest.json"
 WEIGHTS: Final = "adapter_model.safetensors"
 CONFIG: Final = "adapter_config.json"
 TEMPLATE: Final = "chat_template.jinja"
-"""How messages were written in training, for whoever serves the adapter elsewhere."""
+TOOLS_TEMPLATE: Final = "chat_template_tool_use.jinja"
+"""How messages were written in training, and those with tools where they have a template of their own."""
 
 PART: Final = ".part"
 _CHUNK_BYTES: Final = 1024 * 1024

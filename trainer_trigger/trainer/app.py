@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, BinaryIO, Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, BinaryIO, Final, TypeVar
 
 import msgspec
 from fastapi import FastAPI
@@ -36,10 +36,12 @@ MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 BODY_S: Final = 30.0
 PAGE: Final = 20
 MOST: Final = 1_000
+GONE_S: Final = 0.5
 FILES_PAGE: Final = 10_000
 SEND_BYTES: Final = 256 * 1024
 METADATA: Final = "metadata["
 
+T = TypeVar("T")
 Route = tuple[str, str, Callable[..., Any], str]
 """Method, path, handler, and what it is for."""
 
@@ -163,9 +165,9 @@ def _model_routes(models: Models, chat: Chat) -> tuple[Route, ...]:
         ask = completions.read(await _json(request))
         model = await run_in_threadpool(models.find, ask.model)
         if ask.stream:
-            events = await chat.stream(ask, model)
+            events = await _unless_gone(request, chat.stream(ask, model))
             return StreamingResponse(events, headers={"cache-control": "no-cache"}, media_type="text/event-stream")
-        return json_response(await chat.answer(ask, model))
+        return json_response(await _unless_gone(request, chat.answer(ask, model)))
 
     return (
         ("GET", "/v1/models", listed, "List base models and tuned ones"),
@@ -233,6 +235,18 @@ async def _json(request: Request) -> Any:
         return msgspec.json.decode(bytes(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Refused(400, "The body is no JSON.", code="invalid_json") from exc
+
+
+async def _unless_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
+    """The answer, which is given up when the client goes away. Raises ClientDisconnect then."""
+    task = asyncio.create_task(answer)
+    try:
+        while not (await asyncio.wait({task}, timeout=GONE_S))[0]:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
 
@@ -66,7 +68,7 @@ class Ask(Struct, kw_only=True):
     max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    seed: int | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: (
         Annotated[str, Meta(min_length=1)]
         | Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=4)]
@@ -91,8 +93,9 @@ class Answering(Protocol):
         top_p: float,
         seed: int | None,
         stop: Sequence[str],
+        stopping: Callable[[], bool],
     ) -> Completion:
-        """The answer. Raises TrainerError."""
+        """The answer, or its beginning where `stopping` says that nobody waits for it. Raises TrainerError."""
 
 
 def read(body: object) -> Ask:
@@ -114,8 +117,16 @@ class Chat:
         self._answering = answering
         self._threads = threads
         self._alone = asyncio.Lock()
-        self._waiting = 0
+        self._requests: set[asyncio.Task[Completion]] = set()
+        self._stopped = False
+        self.threads: set[threading.Thread] = set()
         self.tokens = 0
+
+    def stop(self) -> None:
+        """Refuse (503) whatever waits for an answer or comes yet. What is being made ends at its next token."""
+        self._stopped = True
+        for request in self._requests:
+            request.cancel()
 
     async def answer(self, ask: Ask, model: Model) -> dict[str, Any]:
         """The completion object of the API. Raises `Refused`."""
@@ -156,13 +167,19 @@ class Chat:
         return chunks()
 
     async def _complete(self, ask: Ask, model: Model) -> Completion:
-        if self._waiting >= MAX_WAITING:
+        if len(self._requests) >= MAX_WAITING:
             problem = "Too many requests wait for an answer."
             raise Refused(429, problem, kind="rate_limit_error", code="busy", headers={"Retry-After": "1"})
-        self._waiting += 1
+        if self._stopped:
+            raise _ends()
+        request = asyncio.create_task(self._in_turn(ask, model))
+        self._requests.add(request)
         try:
-            async with self._alone:
-                completion = await asyncio.to_thread(self._made, ask, model)
+            completion = await request
+        except asyncio.CancelledError as exc:
+            if self._stopped:
+                raise _ends() from exc
+            raise
         except NotAvailableError as exc:
             raise Refused(503, exc.message, kind="server_error", code=exc.failure_code) from exc
         except (ContextLengthError, InvalidMessagesError) as exc:
@@ -170,11 +187,34 @@ class Chat:
         except TrainerError as exc:
             raise Refused(500, exc.message, kind="server_error", code=exc.failure_code) from exc
         finally:
-            self._waiting -= 1
+            self._requests.discard(request)
         self.tokens += completion.completion_tokens
         return completion
 
-    def _made(self, ask: Ask, model: Model) -> Completion:
+    async def _in_turn(self, ask: Ask, model: Model) -> Completion:
+        """Made in a thread that holds up no exit. When this is cancelled, the thread ends at its next token."""
+        future: Future[Completion] = Future()
+        nobody_waits = threading.Event()
+
+        def work() -> None:
+            future.set_running_or_notify_cancel()
+            try:
+                future.set_result(self._made(ask, model, nobody_waits.is_set))
+            except BaseException as exc:  # for whoever waits
+                future.set_exception(exc)
+            finally:
+                self.threads.discard(threading.current_thread())
+
+        async with self._alone:
+            thread = threading.Thread(target=work, name="answer", daemon=True)
+            self.threads.add(thread)
+            thread.start()
+            try:
+                return await asyncio.wrap_future(future)
+            finally:
+                nobody_waits.set()
+
+    def _made(self, ask: Ask, model: Model, stopping: Callable[[], bool]) -> Completion:
         if self._answering is None:
             try:  # only now: a service that is never asked never loads PyTorch
                 from trainer_trigger.trainer.serving import Serving
@@ -192,7 +232,13 @@ class Chat:
             top_p=1.0 if ask.top_p is None else ask.top_p,
             seed=ask.seed,
             stop=stop,
+            stopping=stopping,
         )
+
+
+def _ends() -> Refused:
+    problem = "The service is being stopped: ask again when it is back."
+    return Refused(503, problem, kind="server_error", code="stopping", headers={"Retry-After": "5"})
 
 
 def _plain(message: _Message) -> dict[str, str]:

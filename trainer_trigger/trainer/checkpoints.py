@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,9 @@ from trainer_trigger.trainer.job import CHECKPOINTS
 
 STATE: Final = "trainer_state.json"
 NEEDED: Final = frozenset({WEIGHTS, CONFIG, STATE, "optimizer.pt", "scheduler.pt", "rng_state.pth"})
-NOT_KEPT: Final = frozenset({"training_args.bin", "README.md", "tokenizer.json", "tokenizer_config.json"})
+NOT_KEPT: Final = frozenset(
+    {"training_args.bin", "README.md", "tokenizer.json", "tokenizer_config.json", "additional_chat_templates"}
+)
 """A pickle that nothing reads again, a page about nothing, and what is the base's."""
 
 KEPT: Final = 3
@@ -34,14 +36,17 @@ def place(job: Path, step: int) -> Path:
     return job / CHECKPOINTS / f"step-{step}"
 
 
-def keep(job: Path, written: Path, step: int, job_id: str, base_model: str) -> None:
-    """Publish what the training library wrote to a folder of its own, which is gone then."""
+def keep(
+    job: Path, written: Path, step: int, job_id: str, base_model: str, also: Callable[[Path], None] = lambda _: None
+) -> None:
+    """Publish what the training library wrote to a folder of its own, which is gone then; and what `also` writes."""
 
     def moved(folder: Path) -> None:
         for path in written.iterdir():
             if path.name not in NOT_KEPT:
                 path.rename(folder / path.name)
         _sort(folder / CONFIG)
+        also(folder)
 
     target = place(job, step)
     if target.exists():  # a damaged one, which was passed over

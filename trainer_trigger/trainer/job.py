@@ -11,9 +11,10 @@
 | `result.json` | process | `Result`; it appears whole, last of all, and is final |
 
 `python -m trainer_trigger.trainer.train FOLDER` exits with 0 when `result.json` is there, whatever is in it, with
-`BUSY` when another process works on the folder, and with `STOPPED` after a SIGTERM, with a checkpoint written. Any
-other end (a signal, out of memory on the host, a full disk) leaves no result: the same command resumes from the last
-whole checkpoint and ends with the same adapter. Who starts it bounds how often without progress.
+`BUSY` when another process works on the folder, with `STOPPED` after a SIGTERM, with a checkpoint written, and with
+`DISK_FULL`. Any other end (a signal, out of memory on the host) leaves no result either: the same command resumes from
+the last whole checkpoint and ends with the same adapter. Who starts it bounds how often without progress; a full disk
+is waited for.
 
 Nothing here imports torch.
 """
@@ -39,6 +40,7 @@ CHECKPOINTS: Final = "checkpoints"
 ADAPTER: Final = "adapter"
 RESULT: Final = "result.json"
 
+DISK_FULL: Final = 74
 BUSY: Final = 75
 STOPPED: Final = 76
 

@@ -58,10 +58,10 @@ class Jobs:
         return self._folder / job_id
 
     def sweep(self) -> None:
-        """Remove folders of jobs that were never created. For the start, before anybody creates."""
-        known = self._store.all_jobs()
+        """Remove folders of jobs that were never created, or whose model was deleted. For the start."""
+        kept = self._store.kept_jobs()
         for path in self._folder.iterdir():
-            if path.name not in known:
+            if path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True)
 
     def create(self, body: object) -> dict[str, Any]:

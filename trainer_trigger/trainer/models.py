@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from trainer_trigger.trainer import checkpoints
@@ -19,7 +18,6 @@ from trainer_trigger.trainer.tables import JobRow
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHECKPOINT: Final = re.compile(r"(?P<name>.+):ckpt-step-(?P<step>\d{1,9})")
-_WIDTHS: Final = ("hidden_size", "n_embd", "d_model")
 
 
 class Model(Struct, frozen=True):
@@ -98,17 +96,6 @@ class Models:
         folder = self._jobs / job.id
         shutil.rmtree(folder, ignore_errors=True)  # what stays goes at the next start
         return folder
-
-
-def width(base: Path) -> int | None:
-    """The hidden size that a base's config.json tells; None where it tells none."""
-    try:
-        config = msgspec.json.decode((base / "config.json").read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError):
-        return None
-    inner = config.get("text_config")
-    told = [part.get(name) for part in (config, inner) if isinstance(part, dict) for name in _WIDTHS]
-    return next((each for each in told if isinstance(each, int) and each > 0), None)
 
 
 def unknown_model(name: str) -> Refused:

@@ -8,6 +8,7 @@ HOME/jobs/ID/         one job: see `job`
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -66,12 +67,13 @@ class Trainer:
         self.supervisor = Supervisor(
             self.store, self.files, self.jobs, check, command=command, most=settings.trainer_jobs
         )
+        self.chat = Chat(answering, settings.trainer_threads)
         self.app: FastAPI = create_app(
             self.store,
             self.files,
             self.jobs,
             self.models,
-            Chat(answering, settings.trainer_threads),
+            self.chat,
             key=settings.trainer_key,
             problem=self.problem,
         )
@@ -98,8 +100,8 @@ class Trainer:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    On the signal, within `drain_s`: 1 stop accepting → 2 answer the requests in flight → 3 end the training processes,
-    each with a checkpoint. A second signal ends the service at once.
+    On the signal, within `drain_s`: 1 stop accepting → 2 answer the requests in flight, and refuse (503) those whose
+    answer takes long → 3 end the training processes, each with a checkpoint. A second signal ends the service at once.
     Raises `SettingError`.
     """
     if not settings.trainer_key and not is_loopback(settings.trainer_host):
@@ -124,14 +126,26 @@ def serve(settings: Settings) -> None:
     trainer.supervisor.start()
     _LOG.info("listening", extra={"fields": dict(zip(("host", "port"), listening.getsockname(), strict=False))})
     try:
-        _Server(config).run(sockets=[listening])  # 1, 2
+        _Server(config, trainer.chat, settings.drain_s / 3).run(sockets=[listening])  # 1, 2
     finally:
         trainer.close(settings.drain_s / 2)  # 3
     _LOG.info("stopped")
+    if trainer.chat.threads:  # in the middle of a token, which may take long; PyTorch must not be torn down under it
+        os._exit(0)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, but for a second signal, over which it would go on waiting."""
+    """uvicorn's, but for a second signal, over which it would go on waiting, and for answers that take long."""
+
+    def __init__(self, config: uvicorn.Config, chat: Chat, answers_s: float) -> None:
+        super().__init__(config)
+        self._chat = chat
+        self._answers_s = answers_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for the requests in flight, for an answer of a model `answers_s` at most."""
+        asyncio.get_running_loop().call_later(self._answers_s, self._chat.stop)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -21,6 +21,9 @@ from trainer_trigger.trainer.train_chat import Chat, Message
 ANSWER_TOKENS: Final = 256
 """Where a request does not say."""
 
+UNTOLD_CONTEXT: Final = 32_768
+"""Tokens of question and answer, where a base does not say how many it takes: an answer must end."""
+
 
 class Completion(NamedTuple):
     """`finish_reason` is "stop" where the model or a stop text ended the answer, "length" where `max_tokens` did."""
@@ -31,17 +34,30 @@ class Completion(NamedTuple):
     finish_reason: Literal["stop", "length"]
 
 
+class _Voice(NamedTuple):
+    """How an adapter is called in the model, None for the base alone; its messages, and the tokens that end them."""
+
+    name: str | None
+    chat: Chat
+    ends: list[int]
+
+
 class _Loaded:
     """A base with its adapters; the least lately used come first."""
 
     def __init__(self, folder: Path, gpu: bool) -> None:
-        self.chat = Chat(train_base.tokenizer(folder))
+        self.tokenizer = train_base.tokenizer(folder)
         self.model: Any = train_base.model(folder, gpu=gpu)
         self.model.eval()
-        self.context = train_base.context(train_base.check(folder))
-        self.ends = _ends(self.chat, self.model)
-        self.adapters: OrderedDict[tuple[Path, bytes], str] = OrderedDict()
+        self.context = train_base.context(train_base.check(folder)) or UNTOLD_CONTEXT
+        self.alone = self.voice(None)
+        self.adapters: OrderedDict[tuple[Path, bytes], _Voice] = OrderedDict()
         self.number = 0
+
+    def voice(self, name: str | None, adapter: Path | None = None) -> _Voice:
+        """The base's, or that of an adapter's folder. Raises BaseModelError."""
+        chat = Chat(self.tokenizer, adapter)
+        return _Voice(name, chat, _ends(chat, self.model))
 
 
 class Serving:
@@ -76,22 +92,23 @@ class Serving:
         seed: int | None = None,
         stop: Sequence[str] = (),
         tools: Sequence[Any] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> Completion:
         """The assistant's next message. The likeliest tokens at temperature 0; else the same for the same seed.
 
+        `stopping` is asked after each token: whether nobody waits for the answer any more.
         Raises BaseModelError, BrokenAdapterError, InvalidMessagesError, ContextLengthError.
         """
         with self._lock:
             loaded = self._base(base_folder)
-            prompt, _ = loaded.chat.tokens(loaded.chat.text(messages, tools, prompts=True))
-            room = max_tokens or ANSWER_TOKENS
-            if loaded.context is not None:
-                room = min(room, loaded.context - len(prompt))
+            voice = self._switch(base_folder, loaded, adapter_folder)
+            prompt, _ = voice.chat.tokens(voice.chat.text(messages, tools, prompts=True))
+            room = min(max_tokens or ANSWER_TOKENS, loaded.context - len(prompt))
             if room < 1:
                 raise ContextLengthError(f"{len(prompt)} tokens of {loaded.context} leave no room", "messages")
-            with self._switch(base_folder, loaded, adapter_folder):
-                ids = _generated(loaded, prompt, room, temperature, top_p, seed, stop)
-        return _completion(loaded, ids, len(prompt), stop)
+            with loaded.model.disable_adapter() if voice.name is None and loaded.adapters else nullcontext():
+                ids = _generated(loaded.model, voice, prompt, room, temperature, top_p, seed, stop, stopping)
+        return _completion(voice, ids, len(prompt), stop)
 
     def loaded(self, base_folder: Path) -> int:
         """How many adapters of a base are in memory."""
@@ -111,10 +128,10 @@ class Serving:
         self._bases.move_to_end(folder)
         return found
 
-    def _switch(self, base: Path, loaded: _Loaded, adapter: Path | None) -> Any:
-        """Switch the adapter on; what is to be entered around the model's work."""
+    def _switch(self, base: Path, loaded: _Loaded, adapter: Path | None) -> _Voice:
+        """Switch the adapter on."""
         if adapter is None:
-            return loaded.model.disable_adapter() if loaded.adapters else nullcontext()
+            return loaded.alone
         try:
             key = adapter, (adapter / MANIFEST).read_bytes()
         except OSError as exc:
@@ -122,8 +139,9 @@ class Serving:
         if key not in loaded.adapters:
             self._load(base, loaded, adapter, key)
         loaded.adapters.move_to_end(key)
-        loaded.model.set_adapter(loaded.adapters[key])
-        return nullcontext()
+        voice = loaded.adapters[key]
+        loaded.model.set_adapter(voice.name)
+        return voice
 
     def _load(self, base: Path, loaded: _Loaded, adapter: Path, key: tuple[Path, bytes]) -> None:
         import msgspec
@@ -147,22 +165,24 @@ class Serving:
             del self._bases[base]  # parts of the adapter may be in it
             raise BrokenAdapterError(f"{adapter.name} does not fit this base model", "model") from exc
         loaded.model.eval()
-        loaded.adapters[key] = name
+        loaded.adapters[key] = loaded.voice(name, adapter)
         # The new one first: without any adapter the model would be another object.
         while len(loaded.adapters) > self._max_loaded:
             _, oldest = loaded.adapters.popitem(last=False)
             loaded.model.set_adapter(name)
-            loaded.model.delete_adapter(oldest)
+            loaded.model.delete_adapter(oldest.name)
 
 
 def _generated(
-    loaded: _Loaded,
+    model: Any,
+    voice: _Voice,
     prompt: list[int],
     room: int,
     temperature: float,
     top_p: float,
     seed: int | None,
     stop: Sequence[str],
+    stopping: Callable[[], bool],
 ) -> list[int]:
     import torch
     from transformers import GenerationConfig, StoppingCriteriaList
@@ -173,35 +193,38 @@ def _generated(
     )
     settings = GenerationConfig(
         max_new_tokens=room,
-        eos_token_id=loaded.ends,
-        pad_token_id=loaded.chat.tokenizer.pad_token_id,
+        eos_token_id=voice.ends,
+        pad_token_id=voice.chat.tokenizer.pad_token_id,
         **({"do_sample": False} | sampling),
     )
 
     def stops(ids: Any, scores: Any, **_: Any) -> Any:
-        said = loaded.chat.tokenizer.decode(ids[0, len(prompt) :], skip_special_tokens=True)
-        return torch.full((1,), any(each in said for each in stop), device=ids.device, dtype=torch.bool)
+        over = stopping()
+        if stop and not over:
+            said = voice.chat.tokenizer.decode(ids[0, len(prompt) :], skip_special_tokens=True)
+            over = any(each in said for each in stop)
+        return torch.full((1,), over, device=ids.device, dtype=torch.bool)
 
     with torch.inference_mode():
         if temperature > 0:
             torch.seed() if seed is None else torch.manual_seed(seed)
-        ids = torch.tensor([prompt], device=loaded.model.device)
-        told = loaded.model.generate(
+        ids = torch.tensor([prompt], device=model.device)
+        told = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             generation_config=settings,
-            stopping_criteria=StoppingCriteriaList([stops]) if stop else None,
+            stopping_criteria=StoppingCriteriaList([stops]),
         )
     return [int(token) for token in told[0, len(prompt) :]]
 
 
-def _completion(loaded: _Loaded, ids: list[int], prompt_tokens: int, stop: Sequence[str]) -> Completion:
-    ended = bool(ids) and ids[-1] in loaded.ends
-    text = str(loaded.chat.tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True))
+def _completion(voice: _Voice, ids: list[int], prompt_tokens: int, stop: Sequence[str]) -> Completion:
+    ended = bool(ids) and ids[-1] in voice.ends
+    text = str(voice.chat.tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True))
     found = [place for each in stop if each and (place := text.find(each)) >= 0]
     if found:
         text = text[: min(found)]
-    if loaded.chat.is_plain:
+    if voice.chat.is_plain:
         text = text.removeprefix(" ")  # the plain template has one there
     return Completion(text, prompt_tokens, len(ids), "stop" if ended or found else "length")
 

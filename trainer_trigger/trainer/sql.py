@@ -124,9 +124,9 @@ class Store:
         done = jobs.c.name == name, jobs.c.status == Status.SUCCEEDED, jobs.c.deleted.is_(False)
         return _first(JobRow, self._database.rows(select(jobs).where(*done)))
 
-    def all_jobs(self) -> set[str]:
-        """The ids of all jobs."""
-        return {row["id"] for row in self._database.rows(select(jobs.c.id))}
+    def kept_jobs(self) -> set[str]:
+        """The ids of the jobs whose folders are kept: all but those whose models were deleted."""
+        return {row["id"] for row in self._database.rows(select(jobs.c.id).where(jobs.c.deleted.is_(False)))}
 
     def counts(self) -> tuple[dict[Status, int], int]:
         """Jobs by state, and all tokens trained."""

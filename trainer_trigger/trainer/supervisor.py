@@ -4,8 +4,11 @@
 |---|---|
 | validating_files | looks through its files: queued, or failed |
 | queued | starts a process for it when there is room, in the order of creation: running |
-| running | takes in what the process tells; ended with a result: over; without: started again, three times at most |
+| running | takes in what the process tells; ended with a result: over; without: started again |
 | over | sees to it that no process works on it any more, and removes its copy of the data |
+
+A process that ends without a result is started again three times at most without progress, which is a step that was
+not told before. On a full disk it is started again every half minute, and that does not count.
 
 After a restart of the service a running job may have a process still: it is waited for, never doubled. The lock in the
 job's folder, which only the process itself takes, makes sure of that.
@@ -34,6 +37,7 @@ from trainer_trigger.trainer.job import (
     ADAPTER,
     BUSY,
     CHECKPOINTS,
+    DISK_FULL,
     Hyperparameters,
     Method,
     Resolved,
@@ -46,13 +50,16 @@ from trainer_trigger.trainer.job import (
     resolve,
 )
 from trainer_trigger.trainer.jobs import TRAINING, VALIDATION, Jobs
-from trainer_trigger.trainer.models import width
 from trainer_trigger.trainer.processes import OUTPUT, Process
 from trainer_trigger.trainer.sql import Store
 from trainer_trigger.trainer.tables import ACTIVE, JobRow, Status
+from trainer_trigger.trainer.train_base import width
 
 TRAIN: Final = (sys.executable, "-m", "trainer_trigger.trainer.train")
 RESTARTS: Final = 3
+RETRY_S: Final = 30.0
+"""How long a full disk is waited for before the process is started again."""
+
 TURN_S: Final = 0.2
 GRACE_S: Final = 20.0
 """How long a process may take to see that it is cancelled, or to end when it has told its result; then it is killed."""
@@ -87,6 +94,7 @@ class Supervisor:
         command: Sequence[str] = TRAIN,
         most: int = 1,
         grace_s: float = GRACE_S,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._store = store
         self._files = files
@@ -95,8 +103,10 @@ class Supervisor:
         self._command = command
         self._most = most
         self._grace_s = grace_s
+        self._retry_s = retry_s
         self._processes: dict[str, Process] = {}
         self._told_to_end_s: dict[str, float] = {}
+        self._retries_s: dict[str, float] = {}
         self._nudged = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -183,13 +193,13 @@ class Supervisor:
             return
         units = width(Path(read_job(folder).base_model))
         asked = msgspec.convert(job.asked, Hyperparameters)
-        known = None if units is None else _plain(resolve(asked, job.method, examples, units))
+        known = _plain(resolve(asked, job.method, examples, units))
         message = f"Files validated: {examples} examples. Waiting for its turn."
         self._store.move(job.id, {Status.VALIDATING}, {"status": Status.QUEUED, "resolved": known}, message)
 
     def _begin(self, job: JobRow) -> None:
         begun = {"starts": job.starts + 1, "begun_ms": now_ms(), "begun_step": job.step, "status": Status.RUNNING}
-        message = "Training started." if job.starts == 0 else "Training goes on from its last checkpoint."
+        message = "Training started." if job.begun_ms is None else "Training goes on from its last checkpoint."
         if not self._store.move(job.id, {Status.QUEUED, Status.RUNNING}, begun, message):
             return  # cancelled just now
         self._processes[job.id] = Process.started(self._command, self._jobs.folder(job.id))
@@ -205,6 +215,9 @@ class Supervisor:
             if result is not None:
                 self._hurry(job, process)
             return
+        if result is None and process.status == DISK_FULL:
+            self._retry(job)
+            return
         del self._processes[job.id]
         self._told_to_end_s.pop(job.id, None)
         if result is not None:
@@ -212,13 +225,25 @@ class Supervisor:
         elif process.status == BUSY:  # another one, whose end is waited for; this one was none
             self._store.move(job.id, {Status.RUNNING}, {"starts": job.starts - 1})
             self._processes[job.id] = Process.found(folder)
-        elif job.starts > RESTARTS:
-            words = f"{_words(process.status)}, {job.starts} times; see {OUTPUT} in the job's folder on the trainer"
+        elif job.step <= job.begun_step and job.starts > RESTARTS:
+            often = f"{job.starts} times without progress"
+            words = f"{_words(process.status)}, {often}; see {OUTPUT} in the job's folder on the trainer"
             self._fail(job, DIED, f"The training process {words}.")
         else:
-            if process.ours:
-                died = f"The training process {_words(process.status)}."
-                self._store.move(job.id, ACTIVE, {"starts": job.starts}, died, level="warn")
+            starts = job.starts if job.step <= job.begun_step else 1
+            died = f"The training process {_words(process.status)}." if process.ours else None
+            self._store.move(job.id, ACTIVE, {"starts": starts}, died, level="warn")
+            self._begin(msgspec.structs.replace(job, starts=starts))
+
+    def _retry(self, job: JobRow) -> None:
+        """After a full disk: wait, then start the process again. Its place is kept, and this start does not count."""
+        now_s = time.monotonic()
+        if job.id not in self._retries_s:
+            told = "The disk is full. Training goes on when there is room."
+            self._store.move(job.id, {Status.RUNNING}, {"starts": max(0, job.starts - 1)}, told, level="warn")
+            self._retries_s[job.id] = now_s + self._retry_s
+        elif now_s >= self._retries_s[job.id]:
+            del self._retries_s[job.id]
             self._begin(job)
 
     def _take_in(self, job: JobRow, folder: Path) -> JobRow:
@@ -278,6 +303,7 @@ class Supervisor:
             return
         del self._processes[job.id]
         self._told_to_end_s.pop(job.id, None)
+        self._retries_s.pop(job.id, None)
         self._take_in(job, folder)
         result = read_result(folder)
         tokens = None if result is None else result.trained_tokens
@@ -288,7 +314,7 @@ class Supervisor:
         """Remove what a job that is over needs no more.
 
         Its copies of the data, so that whoever deletes the file deletes the last one; and what a job without a model
-        has learnt.
+        has learnt, unless it is the machine that ended it.
         """
         over = self._store.job(job.id)
         if over is None or not over.settled:
@@ -298,7 +324,7 @@ class Supervisor:
         for name in (TRAINING, VALIDATION):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
-        if over.status != Status.SUCCEEDED:
+        if over.status != Status.SUCCEEDED and (over.error or {}).get("code") != DIED:
             for name in (ADAPTER, CHECKPOINTS):
                 shutil.rmtree(folder / name, ignore_errors=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -19,6 +20,7 @@ from trainer_trigger.trainer.job import (
     BUSY,
     CANCEL,
     CHECKPOINTS,
+    DISK_FULL,
     LOCK,
     RESULT,
     STOPPED,
@@ -30,9 +32,11 @@ from trainer_trigger.trainer.job import (
 )
 from trainer_trigger.trainer.train_base import go_offline
 
-NO_RESULT: Final = 74
-"""The exit status where the result cannot be written, as on a full disk: to be tried again."""
+_NO_ROOM: Final = "No space left on device"
+_HALF_WRITTEN: Final = ("unexpected pos", "iostream error", "file write failed")
+"""What PyTorch says when a file could not be written; it does not say why."""
 
+_ROOM_BYTES: Final = 64 * 1024 * 1024
 _NO_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -78,7 +82,7 @@ def work(folder: Path, stopping: Callable[[], bool]) -> int:
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         traceback.print_exc()
-        return NO_RESULT
+        return DISK_FULL
     return 0
 
 
@@ -102,7 +106,7 @@ def _result(folder: Path, stopping: Callable[[], bool]) -> Result | None:
     try:
         outcome = run(folder, job, log, stopping)
     except Exception as exc:  # the libraries raise whatever a broken file or machine leads to
-        if _is_full(exc):
+        if _is_full(exc, folder):
             raise OSError(errno.ENOSPC, "the disk is full") from exc
         traceback.print_exc()
         error = _explained(exc)
@@ -136,11 +140,13 @@ def _explained(exc: Exception) -> TrainerError:
     return TrainerError(f"the training failed unexpectedly ({type(exc).__name__}); the log of the process says where")
 
 
-def _is_full(exc: BaseException | None) -> bool:
+def _is_full(exc: BaseException | None, folder: Path) -> bool:
     while exc is not None:
         if isinstance(exc, OSError) and exc.errno in {errno.ENOSPC, errno.EDQUOT}:
             return True
-        if "No space left on device" in str(exc):
+        if _NO_ROOM in str(exc):
+            return True
+        if any(words in str(exc) for words in _HALF_WRITTEN) and shutil.disk_usage(folder).free < _ROOM_BYTES:
             return True
         exc = exc.__cause__ or exc.__context__
     return False

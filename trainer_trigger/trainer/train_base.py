@@ -25,6 +25,9 @@ OFFLINE: Final = {
 UNBOUNDED: Final = 1 << 62
 """Tokens that a tokenizer takes without a warning: we look at lengths ourselves."""
 
+_WIDTHS: Final = ("hidden_size", "n_embd", "d_model")
+_USUAL_WIDTH: Final = 2000
+
 
 def go_offline() -> None:
     """For this process and its libraries, which read it once."""
@@ -58,11 +61,15 @@ def check(folder: Path) -> dict[str, Any]:
     return config
 
 
-def hidden_size(config: dict[str, Any]) -> int:
-    """Units of the residual stream; 2,000 where the configuration does not say."""
-    text = config.get("text_config", config)
-    found = next((text[name] for name in ("hidden_size", "n_embd", "d_model") if isinstance(text.get(name), int)), 2000)
-    return max(1, int(found))
+def width(folder: Path) -> int:
+    """Units of the residual stream; 2,000 where the base's config.json does not say."""
+    try:
+        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):  # which the training process refuses, in words
+        return _USUAL_WIDTH
+    inner = config.get("text_config")
+    told = [part.get(name) for part in (inner, config) if isinstance(part, dict) for name in _WIDTHS]
+    return next((each for each in told if isinstance(each, int) and each > 0), _USUAL_WIDTH)
 
 
 def context(config: dict[str, Any]) -> int | None:

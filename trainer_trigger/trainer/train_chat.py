@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from trainer_trigger.trainer.adapters import TEMPLATE, TOOLS_TEMPLATE
 from trainer_trigger.trainer.errors import BaseModelError, InvalidMessagesError
 
 Message = dict[str, Any]
@@ -26,20 +27,24 @@ PLAIN: Final = (
 
 
 class Chat:
-    """A tokeniser and its chat template."""
+    """A tokeniser and its chat template, of which some bases have one of its own for messages with tools.
 
-    def __init__(self, tokenizer: Any) -> None:
+    With the folder of an adapter `trained`, the templates are those that it was trained with, whatever the base's are.
+    """
+
+    def __init__(self, tokenizer: Any, trained: Path | None = None) -> None:
         if not tokenizer.is_fast:
             raise BaseModelError("the tokenizer has no tokenizer.json", "model", "unsupported_model")
         if tokenizer.eos_token is None:
             raise BaseModelError("the tokenizer has no token that ends a text", "model", "unsupported_model")
         self.tokenizer = tokenizer
-        self.template: str = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else PLAIN
-        self.is_plain = self.template is PLAIN
+        self.template, self._with_tools = _kept(trained) or _own(tokenizer)
+        self.is_plain = self.template == PLAIN
         added = tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
         # Some bases mark turns with tokens that are not called special.
-        marks = {token.content for token in added if len(token.content.strip()) > 1 and token.content in self.template}
+        told = self.template + self._with_tools
+        marks = {token.content for token in added if len(token.content.strip()) > 1 and token.content in told}
         self._of_assistant = _any_of(special)
         self._of_others = _any_of(special | marks)
 
@@ -52,7 +57,7 @@ class Chat:
             text = self.tokenizer.apply_chat_template(
                 [self._safe(message) for message in messages],
                 tools=self._broken(tools, self._of_others) if tools else None,
-                chat_template=self.template,
+                chat_template=self._with_tools if tools else self.template,
                 add_generation_prompt=prompts,
                 tokenize=False,
             )
@@ -78,9 +83,11 @@ class Chat:
             found.append(after[0])
         return found
 
-    def write_template(self, folder: Path, name: str) -> None:
-        """Leave the template beside an adapter."""
-        (folder / name).write_text(self.template, encoding="utf-8")
+    def write_templates(self, folder: Path) -> None:
+        """Leave the templates beside an adapter."""
+        (folder / TEMPLATE).write_bytes(self.template.encode())
+        if self._with_tools != self.template:
+            (folder / TOOLS_TEMPLATE).write_bytes(self._with_tools.encode())
 
     def _safe(self, message: Message) -> Message:
         pattern = self._of_assistant if message["role"] == "assistant" else self._of_others
@@ -103,6 +110,26 @@ class Chat:
         if isinstance(value, dict):
             return {self._broken(key, pattern): self._broken(each, pattern) for key, each in value.items()}
         return [self._broken(each, pattern) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _own(tokenizer: Any) -> tuple[str, str]:
+    """The base's templates, without tools and with them. Raises BaseModelError where none of several is for all."""
+    if not tokenizer.chat_template:
+        return PLAIN, PLAIN
+    try:
+        return tokenizer.get_chat_template(), tokenizer.get_chat_template(tools=[])
+    except ValueError as exc:
+        names = ", ".join(sorted(tokenizer.chat_template))
+        problem = f"of the base's chat templates ({names}) none is called default"
+        raise BaseModelError(problem, "model", "unsupported_model") from exc
+
+
+def _kept(adapter: Path | None) -> tuple[str, str] | None:
+    """The templates beside an adapter; None where there are none."""
+    if adapter is None or not (adapter / TEMPLATE).is_file():
+        return None
+    template, tools = (adapter / TEMPLATE).read_bytes().decode(), adapter / TOOLS_TEMPLATE
+    return template, tools.read_bytes().decode() if tools.is_file() else template
 
 
 def _any_of(tokens: set[str]) -> re.Pattern[str]:

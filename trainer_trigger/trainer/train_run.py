@@ -10,15 +10,15 @@ from typing import Any, Final, Literal, NamedTuple
 import torch
 from datasets import Dataset
 from peft import LoraConfig, prepare_model_for_kbit_training
-from torch.utils.data import DataLoader
 from transformers import PrinterCallback
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, SFTConfig
 
 from trainer_trigger.trainer import checkpoints, data, train_base
-from trainer_trigger.trainer.adapters import CONFIG, TEMPLATE, WEIGHTS, publish
+from trainer_trigger.trainer.adapters import CONFIG, WEIGHTS, publish
 from trainer_trigger.trainer.job import ADAPTER, CANCEL, Checkpoint, Resolved, TrainJob, resolve
 from trainer_trigger.trainer.train_chat import Chat
 from trainer_trigger.trainer.train_head import score_labels_only
+from trainer_trigger.trainer.train_loops import Preference, Supervised
 from trainer_trigger.trainer.train_plan import batches, stops, valid_losses
 from trainer_trigger.trainer.train_watch import LOGGED, EventLog, Watch, at, chosen
 
@@ -35,38 +35,6 @@ class Outcome(NamedTuple):
     resolved: Resolved | None
 
 
-class Planned:
-    """For both loops: the data comes tokenised, and in the planned order."""
-
-    def plan(self, examples: list[data.Example], order: list[list[int]]) -> None:
-        """What the training sees, batch by batch."""
-        self._planned = (examples, order)
-
-    def get_train_dataloader(self) -> Any:
-        """The library's own would shuffle by a random state that a resume must find again."""
-        examples, order = self._planned
-        return DataLoader(
-            examples,
-            batch_sampler=order,
-            collate_fn=self.data_collator,  # type: ignore[attr-defined]
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None is written: it says nothing about the model."""
-
-
-class Supervised(Planned, SFTTrainer):
-    """Next-token loss on the labels that `data` has set."""
-
-
-class Preference(Planned, DPOTrainer):
-    """DPO against the base itself, the adapter switched off."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        return dataset
-
-
 def run(folder: Path, job: TrainJob, log: EventLog, stopping: Callable[[], bool]) -> Outcome:
     """Train, or go on from the last whole checkpoint. Raises TrainerError, and what the libraries raise."""
     torch.set_num_threads(job.threads)
@@ -77,7 +45,7 @@ def run(folder: Path, job: TrainJob, log: EventLog, stopping: Callable[[], bool]
     valid_lines = (
         data.read(Path(job.validation_file), job.method, "validation_file", least=1) if job.validation_file else []
     )
-    resolved = resolve(job.hyperparameters, job.method, len(lines), train_base.hidden_size(config))
+    resolved = resolve(job.hyperparameters, job.method, len(lines), train_base.width(base))
     chat = Chat(train_base.tokenizer(base))
     longest = min(job.max_length, train_base.context(config) or job.max_length)
     train = _examples(lines, job, chat, longest, "training_file", log)
@@ -95,7 +63,15 @@ def run(folder: Path, job: TrainJob, log: EventLog, stopping: Callable[[], bool]
     written = folder / WORK
     shutil.rmtree(written, ignore_errors=True)
     watch = Watch(
-        folder, job, resolved, log, total_steps=total, written=written, validates=valid is not None, stopping=stopping
+        folder,
+        job,
+        resolved,
+        log,
+        total_steps=total,
+        written=written,
+        templates=chat.write_templates,
+        validates=valid is not None,
+        stopping=stopping,
     )
     model = train_base.model(base, gpu=gpu, load_in_4bit=job.load_in_4bit)
     if job.load_in_4bit:
@@ -155,7 +131,7 @@ def _published(folder: Path, job: TrainJob, resolved: Resolved, chat: Chat, last
     def filled(target: Path) -> None:
         for name in (WEIGHTS, CONFIG):
             shutil.copyfile(source / name, target / name)
-        chat.write_template(target, TEMPLATE)
+        chat.write_templates(target)
 
     publish(folder / ADAPTER, filled, job.job_id, job.base_model, step)
     return Outcome("succeeded", checkpoints.tokens(folder, last), last, resolved)

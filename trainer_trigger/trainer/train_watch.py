@@ -70,7 +70,10 @@ class EventLog:
 
 
 class Watch(TrainerCallback):
-    """Called back by the training loop. `written` is the folder where that puts its checkpoints."""
+    """Called back by the training loop. `written` is the folder where that puts its checkpoints.
+
+    `templates` writes the chat templates into a checkpoint.
+    """
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class Watch(TrainerCallback):
         *,
         total_steps: int,
         written: Path,
+        templates: Callable[[Path], None],
         validates: bool,
         stopping: Callable[[], bool],
     ) -> None:
@@ -90,6 +94,7 @@ class Watch(TrainerCallback):
         self._log = log
         self._total = total_steps
         self._written = written
+        self._templates = templates
         self._stopping = stopping
         often = resolved.early_stopping is not None
         self._evaluated = evaluations(total_steps, resolved.n_epochs, often) if validates else frozenset()
@@ -118,7 +123,7 @@ class Watch(TrainerCallback):
         """Keep the checkpoint that was just written."""
         step = state.global_step
         written = self._written / f"checkpoint-{step}"
-        checkpoints.keep(self._folder, written, step, self._job.job_id, self._job.base_model)
+        checkpoints.keep(self._folder, written, step, self._job.job_id, self._job.base_model, self._templates)
         checkpoints.prune(self._folder, chosen(state.log_history, self._resolved))
         self._saved_at = time.monotonic()
 

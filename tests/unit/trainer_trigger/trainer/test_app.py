@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -268,6 +269,7 @@ ASK = {"model": "quick", "messages": [{"role": "user", "content": "Hello"}]}
         ({"temperature": 2.1}, "temperature"),
         ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"seed": 2**63}, "seed"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "messages"),
@@ -288,7 +290,34 @@ def test_what_asks_for_nothing_is_taken(service: Service, http_: httpx2.Client) 
     assert service.parrot.asked[2][0] == {"role": "system", "content": "Be"}
     options = {"temperature": 0, "top_p": 0.5, "seed": 3, "stop": "x", "max_tokens": 9, "max_completion_tokens": 5}
     http_.post("/v1/chat/completions", json=ASK | options)
-    assert service.parrot.asked[3] == {"temperature": 0, "top_p": 0.5, "seed": 3, "stop": ["x"], "max_tokens": 5}
+    given = {name: value for name, value in service.parrot.asked[3].items() if name != "stopping"}
+    assert given == {"temperature": 0, "top_p": 0.5, "seed": 3, "stop": ["x"], "max_tokens": 5}
+
+
+class Endless:
+    """Answers until nobody waits."""
+
+    def __init__(self) -> None:
+        self.asked, self.ended = threading.Event(), threading.Event()
+
+    def complete(self, *_: object, stopping: Callable[[], bool], **__: object) -> trainers.Said:
+        self.asked.set()
+        assert wait_until(stopping, 20)
+        self.ended.set()
+        return trainers.Said("", 1, 1, "length")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_ends_when_its_client_has_gone(service: Service, http_: httpx2.Client, stream: bool) -> None:
+    endless, chat = Endless(), service.trainer.chat
+    parrot, chat._answering = chat._answering, endless  # type: ignore[assignment]
+    try:
+        with pytest.raises(httpx2.ReadTimeout):
+            http_.post("/v1/chat/completions", json=ASK | {"stream": stream}, timeout=0.3)
+        assert endless.ended.wait(10)
+    finally:
+        chat._answering = parrot
+    assert http_.post("/v1/chat/completions", json=ASK).status_code == 200
 
 
 def test_a_stream_is_server_sent_events_to_the_last_word(http_: httpx2.Client) -> None:

@@ -30,7 +30,7 @@ def chat(base: Path) -> Chat:
     return Chat(train_base.tokenizer(base))
 
 
-def _templated(base: Path, template: str | None) -> Chat:
+def _templated(base: Path, template: str | dict[str, str] | None) -> Chat:
     tokenizer = train_base.tokenizer(base)
     tokenizer.chat_template = template
     return Chat(tokenizer)
@@ -136,6 +136,16 @@ def test_a_base_without_a_template_gets_a_plain_one(base: Path) -> None:
     assert chat.text(tuning.said("hi"), prompts=True).endswith("Assistant:")
 
 
+def test_of_several_templates_the_default_is_taken_and_with_tools_the_one_for_tools(base: Path) -> None:
+    chat = _templated(base, {"default": TEMPLATE, "tool_use": "{{ tools[0].name }}" + TEMPLATE, "rag": "no"})
+    assert not chat.is_plain
+    assert chat.text(tuning.said("hi")) == _templated(base, TEMPLATE).text(tuning.said("hi"))
+    assert chat.text(tuning.said("hi"), [{"name": "weather"}]) == "weather" + chat.text(tuning.said("hi"))
+    with pytest.raises(BaseModelError, match=r"templates \(rag, tool_use\) none is called default") as caught:
+        _templated(base, {"tool_use": TEMPLATE, "rag": "no"})
+    assert caught.value.failure_code == "unsupported_model"
+
+
 def test_calls_are_handed_to_the_template_as_objects(base: Path) -> None:
     chat = _templated(
         base,
@@ -209,3 +219,20 @@ def test_a_folder_that_is_no_safe_model_is_refused(tmp_path: Path, files: dict[s
     with pytest.raises(BaseModelError) as caught:
         train_base.check(tmp_path)
     assert caught.value.failure_code == code
+
+
+@pytest.mark.parametrize(
+    ("config", "units"),
+    [
+        ('{"hidden_size": 64}', 64),
+        ('{"n_embd": 768}', 768),
+        ('{"hidden_size": 64, "text_config": {"d_model": 128}}', 128),
+        ('{"text_config": {}, "hidden_size": 96}', 96),
+        ('{"hidden_size": 0}', 2000),
+        ("[]", 2000),
+        ("", 2000),
+    ],
+)
+def test_the_width_of_a_base_is_that_of_its_language_model(tmp_path: Path, config: str, units: int) -> None:
+    (tmp_path / "config.json").write_text(config)
+    assert train_base.width(tmp_path) == units

@@ -11,7 +11,8 @@ import pytest
 
 from tests import tuning
 from tests.trainers import need_torch
-from trainer_trigger.trainer import checkpoints
+from trainer_trigger.trainer import checkpoints, train_base
+from trainer_trigger.trainer import serving as serving_module
 from trainer_trigger.trainer.errors import BaseModelError, BrokenAdapterError, ContextLengthError
 from trainer_trigger.trainer.job import ADAPTER, read_result
 from trainer_trigger.trainer.serving import Serving
@@ -110,6 +111,37 @@ def test_a_checkpoint_can_be_served(taught: Taught) -> None:
     last = checkpoints.place(taught.job, checkpoints.steps(taught.job)[-1])
     asked, said = HELD_OUT[0]
     assert _asked(Serving(), taught, last, asked) == said
+
+
+def test_an_adapter_is_asked_with_the_template_that_it_was_trained_with(taught: Taught, tmp_path: Path) -> None:
+    base, asked = tmp_path / "base", tuning.said(HELD_OUT[0][0])
+    shutil.copytree(taught.base, base)
+    step = checkpoints.place(taught.job, checkpoints.steps(taught.job)[-1])
+    before, first, alone = (
+        Serving().complete(base, adapter, asked, temperature=0, max_tokens=24)
+        for adapter in (taught.adapters[0], step, None)
+    )
+    (base / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    serving = Serving()
+    assert serving.complete(base, taught.adapters[0], asked, temperature=0, max_tokens=24) == before
+    assert serving.complete(base, step, asked, temperature=0, max_tokens=24) == first
+    changed = serving.complete(base, None, asked, temperature=0, max_tokens=24)
+    assert changed.prompt_tokens < alone.prompt_tokens
+
+
+def test_an_answer_that_nobody_waits_for_ends(taught: Taught) -> None:
+    told = iter([False] * 5)
+    ended = Serving().complete(taught.base, None, tuning.said("x"), max_tokens=400, stopping=lambda: next(told, True))
+    assert ended.completion_tokens == 6
+
+
+def test_an_answer_is_bounded_also_where_the_base_tells_no_context(
+    taught: Taught, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_base, "context", lambda _config: None)
+    monkeypatch.setattr(serving_module, "UNTOLD_CONTEXT", 40)
+    ended = Serving().complete(taught.base, None, tuning.said("x"), max_tokens=10**12)
+    assert ended.prompt_tokens + ended.completion_tokens <= 40
 
 
 def test_a_damaged_adapter_is_refused_and_the_others_go_on(taught: Taught, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests import trainers
 from tests.trainers import KEY, Service, client_of, ended, examples
 from trainer_trigger.trainer.processes import Process, held, pid_of
 from trainer_trigger.trainer.supervisor import curves
+from trainer_trigger.trainer.tables import Status
 
 
 class Bench:
@@ -32,10 +33,11 @@ class Bench:
         self.orphans: list[Process] = []
         self.start()
 
-    def start(self, jobs: int = 1, grace_s: float = 20.0) -> None:
+    def start(self, jobs: int = 1, grace_s: float = 20.0, retry_s: float = 0.05) -> None:
         home, models = str(self.home), str(self.models)
         self.service = Service(Settings(trainer_home=home, trainer_models=models, trainer_key=KEY, trainer_jobs=jobs))
         self.service.trainer.supervisor._grace_s = grace_s
+        self.service.trainer.supervisor._retry_s = retry_s
         self.service.start()
         self.client = client_of(self.service.base_url)
 
@@ -92,14 +94,59 @@ def error_of(job: openai.types.fine_tuning.FineTuningJob) -> openai.types.fine_t
     return job.error
 
 
-def test_a_process_that_is_always_killed_is_started_four_times_then_the_job_fails(bench: Bench) -> None:
+def test_a_process_that_is_always_killed_at_the_same_step_is_started_again_three_times_then_the_job_fails(
+    bench: Bench,
+) -> None:
     job = ended(bench.client, bench.create("dies"))
     assert job.status == "failed"
     assert error_of(job).code == "training_process_died"
     assert not list(bench.folder(job.id).glob("*.jsonl"))
-    assert "killed by SIGKILL (out of memory?), 4 times" in error_of(job).message
+    assert "killed by SIGKILL (out of memory?), 4 times without progress" in error_of(job).message
     assert sum("killed by SIGKILL" in each for each in bench.words(job.id)[:-1]) == 3
     assert job.fine_tuned_model is None
+
+
+def test_a_job_whose_process_died_keeps_its_checkpoints(bench: Bench) -> None:
+    job = ended(bench.client, bench.create("dies"))
+    assert [path.name for path in sorted(bench.folder(job.id).glob("checkpoints/*"))] == ["step-1", "step-2"]
+
+
+def test_a_process_that_comes_further_each_time_is_started_again_as_often_as_it_takes(bench: Bench) -> None:
+    job = ended(bench.client, bench.create("dies-often"))
+    assert sum("killed by SIGKILL" in each for each in bench.words(job.id)) == 6
+    assert job.status == "succeeded"
+
+
+def test_starts_are_counted_anew_after_progress(bench: Bench) -> None:
+    job = ended(bench.client, bench.create("dies-late"))
+    assert sum("killed by SIGKILL" in each for each in bench.words(job.id)[:-1]) == 4 + 2
+    assert "4 times without progress" in error_of(job).message
+
+
+def test_a_full_disk_is_waited_for_and_counts_as_no_start(bench: Bench) -> None:
+    job = bench.create("full")
+    told = "The disk is full. Training goes on when there is room."
+    assert wait_until(lambda: bench.words(job).count(told) > 6, 20)
+    assert bench.status(job) == "running"
+    assert (bench.folder(job) / "checkpoints" / "step-2").is_dir()
+    (bench.models / "full" / "room").touch()
+    assert ended(bench.client, job).status == "succeeded"
+    assert bench.service is not None
+    assert bench.service.trainer.jobs.find(job).starts == 1
+
+
+def test_a_job_that_waits_for_room_keeps_its_place_and_can_be_cancelled(bench: Bench) -> None:
+    bench.stop()
+    bench.start(retry_s=3600)
+    job, waiting = bench.create("full"), bench.create("quick")
+    assert wait_until(lambda: any("disk is full" in each for each in bench.words(job)), 20)
+    assert wait_until(lambda: bench.status(waiting) == "queued", 20)
+    assert bench.words(job).count("Training goes on from its last checkpoint.") == 0
+    assert bench.status(waiting) == "queued"
+    bench.client.fine_tuning.jobs.cancel(job)
+    assert ended(bench.client, waiting).status == "succeeded"
+    assert bench.status(job) == "cancelled"
+    assert not (bench.folder(job) / "checkpoints").exists()
 
 
 def test_a_process_that_is_killed_once_goes_on_where_it_was(bench: Bench) -> None:
@@ -330,6 +377,17 @@ def test_a_tuned_model_answers_after_a_restart_and_is_gone_after_its_delete(benc
         bench.client.chat.completions.create(**asked)  # type: ignore[call-overload]
     assert not bench.folder(job.id).exists()
     assert bench.status(job.id) == "succeeded"
+
+
+def test_a_deleted_model_that_a_crash_left_on_the_disk_goes_at_the_next_start(bench: Bench) -> None:
+    job, kept = (ended(bench.client, bench.create("quick")) for _ in range(2))
+    assert bench.service is not None
+    bench.service.trainer.store.move(job.id, {Status.SUCCEEDED}, {"deleted": True})  # and there the service dies
+    bench.die()
+    assert (bench.folder(job.id) / "adapter").is_dir()
+    bench.start()
+    assert not bench.folder(job.id).exists()
+    assert (bench.folder(kept.id) / "adapter").is_dir()
 
 
 def test_the_time_of_the_end_is_estimated_while_a_job_trains(bench: Bench) -> None:

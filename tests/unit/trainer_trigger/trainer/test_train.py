@@ -19,6 +19,7 @@ from trainer_trigger.trainer import checkpoints
 from trainer_trigger.trainer.adapters import verify
 from trainer_trigger.trainer.job import (
     ADAPTER,
+    DISK_FULL,
     JOB,
     RESULT,
     STOPPED,
@@ -30,7 +31,8 @@ from trainer_trigger.trainer.job import (
     read_result,
 )
 from trainer_trigger.trainer.serving import Serving
-from trainer_trigger.trainer.train import NO_RESULT, work
+from trainer_trigger.trainer.tiny import TEMPLATE
+from trainer_trigger.trainer.train import work
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -178,6 +180,51 @@ def _margin(base: Path, adapter: Path | None) -> float:
         return sum(float(chances[len(prompt) - 1 + place, token]) for place, token in enumerate(said))
 
     return sum(likelihood(*pair) - likelihood(pair[0], tuning.WRONG) for pair in HELD_OUT) / len(HELD_OUT)
+
+
+@pytest.mark.parametrize("method", ["supervised", "dpo"])
+def test_the_validation_is_the_same_whatever_the_batch_size(base: Path, tmp_path: Path, method: str) -> None:
+    own = Serving().complete(base, None, tuning.said(VALID[0][0]), temperature=0, max_tokens=12).text
+    lines: dict[str, list[dict[str, Any]]] = {
+        "supervised": tuning.sft([(VALID[0][0], own)])
+        + tuning.sft((asked, said * (1 + 6 * (place % 3))) for place, (asked, said) in enumerate(VALID)),
+        "dpo": tuning.dpo((asked, said * (1 + 6 * (place % 3))) for place, (asked, said) in enumerate(VALID)),
+    }
+    taught = tuning.sft(TAUGHT) if method == "supervised" else tuning.dpo(TAUGHT)
+    found = []
+    for size in (1, 3, 16):
+        folder = tuning.job(
+            tmp_path / str(size),
+            base,
+            taught,
+            valid=lines[method],
+            method=method,
+            hyperparameters=Hyperparameters(n_epochs=1, batch_size=size, learning_rate=1e-12),
+        )
+        assert _run(folder).status == "succeeded"
+        names = ("full_valid_loss", "full_valid_mean_token_accuracy")
+        found.append([_curve(folder, name)[-1][1] for name in names])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[0] == pytest.approx(found[2], rel=1e-5)
+    if method == "supervised":
+        assert found[0][1] > 0  # the base knows its own answer
+        assert found[0][0] == pytest.approx(_nats_a_token(base, lines[method]), rel=1e-5)
+
+
+def _nats_a_token(base: Path, lines: list[dict[str, Any]]) -> float:
+    import torch
+
+    from trainer_trigger.trainer import data, train_base
+    from trainer_trigger.trainer.train_chat import Chat
+
+    model, nats, tokens = train_base.model(base, gpu=False), 0.0, 0
+    for example in data.tokenized(lines, "supervised", Chat(train_base.tokenizer(base)), 512).examples:
+        learnt = sum(label != data.NOT_LEARNT for label in example["labels"][1:])
+        with torch.no_grad():
+            batch = {name: torch.tensor([values]) for name, values in example.items()}
+            nats += float(model(**batch).loss) * learnt
+        tokens += learnt
+    return nats / tokens
 
 
 def test_accumulation_takes_fewer_steps_over_the_same_examples(base: Path, tmp_path: Path) -> None:
@@ -354,6 +401,34 @@ def test_code_that_a_base_brings_along_is_never_run(base: Path, tmp_path: Path) 
     assert not ran.exists()
 
 
+def test_a_base_with_several_templates_is_trained_with_them_and_they_are_kept(base: Path, tmp_path: Path) -> None:
+    several = tmp_path / "several"
+    shutil.copytree(base, several)
+    (several / "additional_chat_templates").mkdir()
+    (several / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}" + TEMPLATE)
+    folder = tuning.job(tmp_path / "job", several, tuning.sft(TAUGHT), hyperparameters=SHORT)
+    assert _run(folder).status == "succeeded"
+    assert not [each.message for each in read_events(folder)[0] if "no chat template" in each.message]
+    for kept in (folder / ADAPTER, checkpoints.place(folder, STEPS)):
+        assert (kept / "chat_template.jinja").read_text() == TEMPLATE
+        assert (kept / "chat_template_tool_use.jinja").read_text() == "{{ tools }}" + TEMPLATE
+
+
+def test_a_half_written_checkpoint_is_a_full_disk_where_there_is_no_room(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(checkpoints, "publish", full)
+    for free, status in ((0, DISK_FULL), (1 << 40, 0)):
+        folder = tuning.job(tmp_path / str(free), base, tuning.sft(TAUGHT), hyperparameters=SHORT)
+        usage = shutil.disk_usage(folder)._replace(free=free)
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "disk_usage", lambda _folder, usage=usage: usage)
+            assert work(folder, lambda: False) == status
+
+
 def test_what_the_machine_lacks_is_the_result_too(base: Path, tmp_path: Path) -> None:
     import torch
 
@@ -398,7 +473,7 @@ def test_a_full_disk_leaves_the_job_to_be_tried_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints, "publish", full)
-        assert work(folder, lambda: False) == NO_RESULT
+        assert work(folder, lambda: False) == DISK_FULL
     assert read_result(folder) is None
     assert _run(folder).status == "succeeded"
     assert _adapter(folder) == _adapter(short)
