@@ -42,7 +42,8 @@ class _Loader(yaml.SafeLoader):
                 if name in said:
                     raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", key.start_mark)
                 said.add(name)
-        return super().construct_mapping(node, deep)
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
 
 
 def _endless(said: object, place: str) -> Iterator[str]:
