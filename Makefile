@@ -83,7 +83,8 @@ $(VENV)/.trainer: requirements-trainer.lock $(VENV)/.runtime
 	@echo 'installing PyTorch for the training: on Linux 5 GB, some minutes; `make demo LIGHT=1` goes without'
 	@$(BIN)/python -c "import shutil, sys; free = shutil.disk_usage('.').free / 1e9; \
 		sys.exit(f'make: {free:.0f} GB are free here, and 10 are needed; say make demo LIGHT=1' if free < 10 else 0)"
-	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements-trainer.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check -r requirements-trainer.lock | sed '/already satisfied/d'
+	@$(BIN)/python -c 'import torch, trl' # a pipe has the status of its end
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime

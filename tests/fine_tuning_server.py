@@ -72,6 +72,7 @@ class FineTuningServer:
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.files: dict[str, tuple[str, bytes]] = {}
+        self.uploads: dict[str, bytes] = {}  # deleted ones too
         self.faults: deque[tuple[str, Fault]] = deque()
         self.requests: list[str] = []
         self.list_lag_s = 0.0
@@ -144,7 +145,8 @@ class FineTuningServer:
             named = re.search(rb'filename="([^"]*)"', head)
             if named:
                 file = f"file-{next(self._ids)}"
-                self.files[file] = (named[1].decode(), content.removesuffix(b"\r\n"))
+                self.uploads[file] = content.removesuffix(b"\r\n")
+                self.files[file] = (named[1].decode(), self.uploads[file])
                 return 200, self._file(file)
         return 400, _error("no file")
 

@@ -52,6 +52,10 @@ def main(folder: Path) -> int:
     assert Path(job.train_file).read_bytes()
     begin = (folder / EVENTS).read_bytes().count(b"\n") if (folder / EVENTS).exists() else 0
     for step in range(begin + 1, STEPS + 1):
+        while base.name in {"slow", "deaf"} and step > 3 and not (base / "go").exists():
+            if (folder / CANCEL).exists() and base.name != "deaf":
+                return end(folder, Result(status="cancelled", trained_tokens=7, steps=step - 1))
+            time.sleep(STEP_S)
         if (base.name, step) in {("dies", 3), ("dies-late", 5)}:
             os.kill(os.getpid(), signal.SIGKILL)
         if base.name == "full" and step == 3 and not (base / "room").exists():
@@ -68,10 +72,6 @@ def main(folder: Path) -> int:
                 folder, Result(status="failed", steps=step, error=Failure(code="training_diverged", message="NaN"))
             )
         (folder / "checkpoints" / f"step-{step}").mkdir(parents=True, exist_ok=True)
-        while base.name in {"slow", "deaf"} and step >= 3 and not (base / "go").exists():
-            if (folder / CANCEL).exists() and base.name != "deaf":
-                return end(folder, Result(status="cancelled", trained_tokens=7, steps=step))
-            time.sleep(STEP_S)
         time.sleep(STEP_S)
     for place in (folder / ADAPTER, folder / "checkpoints" / f"step-{STEPS}"):
         place.mkdir(parents=True, exist_ok=True)

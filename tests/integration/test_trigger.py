@@ -124,7 +124,7 @@ def test_enough_samples_in_a_real_lake_become_a_dataset_and_one_job(
         (job,) = server.jobs.values()
         assert (job.body["model"], job.body["metadata"][LAUNCH_KEY]) == ("tiny", model.key)
         assert model.model_id == f"ft:tiny:{job.id}"
-        uploaded = server.files[job.body["training_file"]][1]
+        uploaded = server.uploads[job.body["training_file"]]
         assert uploaded == (Path(model.dataset_place) / "train.jsonl").read_bytes()
         manifest = json.loads((Path(model.dataset_place) / "manifest.json").read_bytes())
         assert manifest["dataset_hash"] == model.dataset_hash

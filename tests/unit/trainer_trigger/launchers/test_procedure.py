@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -431,6 +432,7 @@ def test_a_job_that_runs_is_not_asked_for_at_another_provider_unless_a_person_sa
 def test_what_nobody_foresaw_stops_no_other_launch_and_is_noted_and_tried_again(
     world: World, caplog: pytest.LogCaptureFixture, name: str, after: bool
 ) -> None:
+    caplog.set_level(logging.WARNING)
     launch = world.intend()
     scheduler = world.scheduler(Breaks(world.launcher(), name, times=1, after=after))
     scheduler.tick()
@@ -456,6 +458,7 @@ def test_a_launcher_that_cannot_be_made_is_the_launch_s_trouble_only(world: Worl
 def test_what_the_database_refuses_is_noted_and_ends_at_the_deadline(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     launch = world.intend()
     launcher = world.launcher()
 
